@@ -1,0 +1,82 @@
+"""OpenTelemetry instrumentation for the `openai` client and every server that speaks its protocol.
+
+One line at start-up, before or after `import openai`:
+
+    import otel_openai
+
+    otel_openai.instrument()
+
+Every request becomes one span, and is counted in metrics. Nothing of what is asked or answered leaves the process.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from otel_openai._instrumentor import OpenAIInstrumentor
+from otel_openai._telemetry import __version__
+
+__all__ = ["OpenAIInstrumentor", "__version__", "instrument", "uninstrument"]
+
+
+def instrument(
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
+    export: Literal["otlp", "console"] | None = None,
+    error_messages: bool = False,
+    providers: Mapping[str, str] | None = None,
+    chunk_timing: bool = False,
+    request_hook: Callable[..., Any] | None = None,
+    response_hook: Callable[..., Any] | None = None,
+) -> None:
+    """Instrument the `openai` client in this process. Calling it again changes nothing.
+
+    Clients that exist already are instrumented too. `openai` is not imported by this call.
+
+    Args:
+        tracer_provider: Where spans go. Default: the global provider, also one that is set later.
+        meter_provider: Where metrics go. Default: the global provider, also one that is set later.
+        logger_provider: Where the exception event goes. Default: the global provider, also one that is set later.
+        export: Set up the OpenTelemetry SDK in the same line, for each signal that has no global provider yet: "otlp"
+            exports as the standard OTEL_* variables say (extra `otlp`), "console" prints a tree of each trace and a
+            table of usage to stderr (extra `console`). Default: None, the app's own set-up is used.
+        error_messages: Add the server's error text, cut at 256 characters, to the status of the span and to the
+            exception event. Servers repeat what users sent in their error messages. Default: False.
+        providers: `gen_ai.provider.name` by host, before all other rules: `{"llm.example.com": "vllm"}`; a key that
+            begins with a dot stands for every host below it.
+        chunk_timing: Record `gen_ai.client.operation.time_per_output_chunk` (seconds) for every chunk of a stream. This
+            makes a chunk several times as expensive. Default: False.
+        request_hook: Called as `request_hook(span, arguments)` when the span has started; `arguments` is a read-only
+            view of what the app passed. What it raises is contained.
+        response_hook: Called as `response_hook(span, result)` with the very object that the app is about to get: an
+            answer, a stream that nobody has read yet, or a raw response. What it raises is contained.
+
+    Raises:
+        TypeError: An argument is of the wrong type, or unknown.
+        ValueError: An argument has a value that means nothing.
+        ModuleNotFoundError: `export` needs an extra that is not installed.
+    """
+    OpenAIInstrumentor().instrument(
+        tracer_provider=tracer_provider,
+        meter_provider=meter_provider,
+        logger_provider=logger_provider,
+        export=export,
+        error_messages=error_messages,
+        providers={} if providers is None else providers,
+        chunk_timing=chunk_timing,
+        request_hook=request_hook,
+        response_hook=response_hook,
+    )
+
+
+def uninstrument() -> None:
+    """Stop. Methods are unwrapped, and what cannot be unwrapped (methods that the app kept) tells nothing any more.
+
+    Streams that are open go on for the app; their spans end now. Calling it without `instrument` changes nothing.
+    """
+    OpenAIInstrumentor().uninstrument()

@@ -1,0 +1,295 @@
+"""Call: the life of one request, from its first attribute to the one end of its span.
+
+A call is the only owner of its span. It is current in the context only while the client's own method runs, never
+between the chunks of a stream.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import Token
+from dataclasses import dataclass
+from time import perf_counter, time_ns
+from types import MappingProxyType
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, get_current
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from otel_openai import _errors, _guard
+from otel_openai import _semconv as names
+from otel_openai._metrics import Ended
+from otel_openai._telemetry import Telemetry
+from otel_openai._transport import HttpFacts, current_call
+from otel_openai._values import AttributeValue, text
+from otel_openai.operations._base import Operation, Outcome
+
+_SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation", "suppress_language_model_instrumentation")
+
+
+@dataclass(slots=True)
+class StreamFacts:
+    """How a stream went."""
+
+    outcome: str
+    """completed, closed, abandoned, truncated, cancelled or error."""
+    chunks: int | None = None
+    """None where the app read the stream past us."""
+    first_at: float | None = None
+    """`perf_counter` at the first output, seconds."""
+    max_gap: float | None = None
+    """Seconds."""
+
+
+class Call:
+    """One request."""
+
+    __slots__ = (
+        "_active",
+        "_context",
+        "_key",
+        "_model",
+        "_once",
+        "_span",
+        "_started",
+        "_started_ns",
+        "http",
+        "operation",
+        "streaming",
+        "telemetry",
+    )
+
+    def __init__(self, telemetry: Telemetry, operation: Operation, client: Any, params: Mapping[str, Any]) -> None:
+        self.telemetry = telemetry
+        self.operation = operation
+        self.http = HttpFacts()
+        self._once = threading.Lock()
+        server = telemetry.servers.of(client)
+        model = text(params.get("model"))
+        attributes = operation.request(params)
+        self.streaming = attributes.get(names.REQUEST_STREAM) is True
+        attributes[names.OPERATION_NAME] = operation.name
+        attributes[names.PROVIDER_NAME] = server.provider
+        if model is not None:
+            attributes[names.REQUEST_MODEL] = model
+        if server.address is not None:
+            attributes[names.SERVER_ADDRESS] = server.address
+            if server.port is not None:
+                attributes[names.SERVER_PORT] = server.port
+        self._key = (operation.name, server.provider, model, server.address, server.port)
+        self._started_ns = time_ns()
+        self._started = perf_counter()
+        self._span = telemetry.tracer.start_span(
+            operation.name if model is None else f"{operation.name} {model}",
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=self._started_ns,
+        )
+        self._context = trace.set_span_in_context(self._span)
+        self._active: list[int] | None = None
+        if telemetry.metrics is not None:
+            try:
+                self._active = telemetry.metrics.started(self._key)
+            except Exception:
+                _guard.contain("counting a call")
+        if (hook := telemetry.config.request_hook) is not None:
+            _guard.run_hook(hook, self._span, MappingProxyType(params))
+
+    def chunk_timer(self) -> Callable[[float], None] | None:
+        """What records the seconds between two chunks; None where nobody asked for it."""
+        metrics = self.telemetry.metrics
+        if metrics is None or not self.telemetry.config.chunk_timing:
+            return None
+        return metrics.chunk_timer(self._key, self._context)
+
+    def enter(self) -> "_Entered":
+        """Make the span current, and this call the one that HTTP facts belong to."""
+        current = current_call.set(self)
+        try:
+            return current, attach(self._context)
+        except Exception:
+            _guard.contain("making a span current")
+            return current, None
+
+    def leave(self, entered: "_Entered") -> None:
+        """Undo `enter`, in the context in which it was done."""
+        current, token = entered
+        try:
+            current_call.reset(current)
+            if token is not None:
+                detach(token)
+        except Exception:
+            _guard.contain("giving the caller its context back")
+
+    def answered(self, result: Any) -> None:
+        """End with a plain answer."""
+        self.end(self.read(result))
+
+    def failed(self, error: BaseException, outcome: Outcome | None = None, stream: StreamFacts | None = None) -> None:
+        """End with an exception that the app gets to see."""
+        problem = _errors.UNREADABLE
+        try:
+            problem = _errors.from_exception(error)
+            self.http.read_error(error)
+            answer = _errors.billed_answer(error)
+            if outcome is None and answer is not None:
+                outcome = self.operation.response(answer)
+        except Exception:
+            _guard.contain("reading an exception")
+        self.end(outcome, problem, stream)
+
+    def end(
+        self,
+        outcome: Outcome | None,
+        problem: _errors.Problem | None = None,
+        stream: StreamFacts | None = None,
+        at: float | None = None,
+    ) -> None:
+        """End once; a second end, from any thread, does nothing.
+
+        Args:
+            outcome: What the answer said; None where none came or it could not be read.
+            problem: What went wrong.
+            stream: How the stream went; None for a plain answer.
+            at: `perf_counter` at the end, seconds; now by default.
+        """
+        if not self._once.acquire(blocking=False):
+            return
+        ended = perf_counter() if at is None else at
+        outcome = outcome or Outcome()
+        try:
+            if problem is None and outcome.error is not None:
+                problem = _errors.from_body(outcome.error)
+                if stream is not None:
+                    stream.outcome = "error"
+            self._measure(outcome, problem, stream, ended)
+        except Exception:
+            _guard.contain("recording metrics")
+        try:
+            if self._span.is_recording():
+                self._describe(outcome, problem, stream)
+            if problem is not None:
+                self._tell(problem)
+        except Exception:
+            _guard.contain("describing a span")
+        try:
+            self._span.end(self._started_ns + int((ended - self._started) * 1e9))
+        except Exception:
+            _guard.contain("ending a span")
+
+    def respond(self, result: Any) -> None:
+        """Run the user's response hook on what the app is about to get."""
+        _guard.run_hook(self.telemetry.config.response_hook, self._span, result)
+
+    def read(self, result: Any) -> Outcome | None:
+        """What an answer says; None where it cannot be read."""
+        try:
+            return self.operation.response(result)
+        except Exception:
+            _guard.contain("reading an answer")
+            return None
+
+    def _measure(
+        self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None, ended: float
+    ) -> None:
+        metrics = self.telemetry.metrics
+        if metrics is None or self._active is None:
+            return
+        billed = self.operation.billed
+        first_at = stream.first_at if stream is not None else None
+        metrics.ended(
+            self._active,
+            Ended(
+                key=self._key,
+                duration=ended - self._started,
+                response_model=outcome.response_model,
+                service_tier=outcome.service_tier,
+                error_type=problem.error_type if problem is not None else None,
+                time_to_first_chunk=first_at - self._started if first_at is not None else None,
+                stream_outcome=stream.outcome if stream is not None else None,
+                retries=self.http.retries,
+                ratelimit_remaining=self.http.remaining,
+                usage=outcome.usage,
+                finish_reasons=outcome.finish_reasons if billed else (),
+                tools=outcome.tool_calls.by_name if outcome.tool_calls is not None else {},
+            ),
+            self._context,
+        )
+
+    def _describe(self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None) -> None:
+        attributes = self.http.attributes()
+        attributes.update(outcome.usage)
+        attributes.update(outcome.attributes)
+        for name, value in (
+            (names.RESPONSE_ID, outcome.response_id),
+            (names.RESPONSE_MODEL, outcome.response_model),
+            (names.RESPONSE_SERVICE_TIER, outcome.service_tier),
+            (names.RESPONSE_SYSTEM_FINGERPRINT, outcome.system_fingerprint),
+        ):
+            if value is not None:
+                attributes[name] = value
+        if outcome.finish_reasons:
+            attributes[names.RESPONSE_FINISH_REASONS] = outcome.finish_reasons
+        if (calls := outcome.tool_calls) is not None:
+            attributes[names.TOOL_CALL_COUNT] = calls.count
+            if calls.names:
+                attributes[names.TOOL_CALL_NAMES] = calls.names
+        if stream is not None:
+            self._describe_stream(attributes, stream)
+        if problem is not None:
+            attributes[names.ERROR_TYPE] = problem.error_type
+        self._span.set_attributes(attributes)
+        if problem is not None:
+            message = problem.message if self.telemetry.config.error_messages else None
+            description = problem.summary if message is None else f"{problem.summary}: {message}"
+            self._span.set_status(Status(StatusCode.ERROR, description))
+
+    def _describe_stream(self, attributes: dict[str, AttributeValue], stream: StreamFacts) -> None:
+        attributes[names.STREAM_OUTCOME] = stream.outcome
+        if stream.chunks is not None:
+            attributes[names.STREAM_CHUNK_COUNT] = stream.chunks
+        if stream.first_at is not None:
+            attributes[names.RESPONSE_TIME_TO_FIRST_CHUNK] = stream.first_at - self._started
+        if stream.max_gap is not None:
+            attributes[names.STREAM_MAX_CHUNK_GAP] = stream.max_gap
+
+    def _tell(self, problem: _errors.Problem) -> None:
+        """Emit the exception event, where the app collects logs."""
+        logger = self.telemetry.logger()
+        if logger is None:
+            return
+        attributes: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: problem.exception_type or problem.error_type}
+        if self.telemetry.config.error_messages and problem.message is not None:
+            attributes[names.EXCEPTION_MESSAGE] = problem.message
+        logger.emit(
+            LogRecord(
+                timestamp=time_ns(),
+                context=self._context,
+                severity_number=SeverityNumber.WARN,
+                event_name=names.EVENT_EXCEPTION,
+                attributes=attributes,
+            )
+        )
+
+
+_Entered = tuple[Token[Any], Token[Context] | None]
+
+
+@_guard.contained("starting a span")
+def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dict[str, Any]) -> Call | None:
+    """Begin a call, unless instrumentation is suppressed in the caller's context.
+
+    Args:
+        telemetry: Where it is told.
+        operation: The API that is called.
+        resource: The client's resource whose method is called.
+        params: The arguments of the app, neither changed nor iterated.
+    """
+    caller = get_current()
+    if caller and any(map(caller.get, _SUPPRESSED)):
+        return None
+    body = params.get("extra_body")
+    if isinstance(body, dict):
+        params = {**params, **body}  # the client lets it win over the arguments
+    return Call(telemetry, operation, resource._client, params)

@@ -1,0 +1,71 @@
+"""The options of `instrument()`, checked once: bad values raise there, nothing is lost at run time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+_EXPORTS = ("otlp", "console")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the user chose. The arguments are documented at `otel_openai.instrument`."""
+
+    tracer_provider: TracerProvider | None = None
+    meter_provider: MeterProvider | None = None
+    logger_provider: LoggerProvider | None = None
+    export: Literal["otlp", "console"] | None = None
+    error_messages: bool = False
+    chunk_timing: bool = False
+    providers: Mapping[str, str] = field(default_factory=dict[str, str])
+    request_hook: Callable[..., Any] | None = None
+    response_hook: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            TypeError: A value is of the wrong type.
+            ValueError: A value is of the right type and means nothing.
+        """
+        for name, method in (
+            ("tracer_provider", "get_tracer"),
+            ("meter_provider", "get_meter"),
+            ("logger_provider", "get_logger"),
+        ):
+            provider = getattr(self, name)
+            _check(provider is None or callable(getattr(provider, method, None)), name, f"a {_title(name)}", provider)
+        for name in ("error_messages", "chunk_timing"):
+            _check(isinstance(getattr(self, name), bool), name, "True or False", getattr(self, name))
+        for name in ("request_hook", "response_hook"):
+            hook = getattr(self, name)
+            _check(hook is None or callable(hook), name, "a callable", hook)
+        if self.export is not None and self.export not in _EXPORTS:
+            choices = " or ".join(map(repr, _EXPORTS))
+            raise ValueError(f"instrument(export=...) takes None, {choices}, not {self.export!r}")
+        _check_providers(self.providers)
+
+
+def _check_providers(providers: Any) -> None:
+    takes = "a mapping of host to provider name, both strings"
+    _check(isinstance(providers, Mapping), "providers", takes, providers)
+    for host, provider in providers.items():
+        _check(isinstance(host, str) and isinstance(provider, str), "providers", takes, {host: provider})
+        if not host or not provider or "/" in host or ":" in host:
+            raise ValueError(
+                "instrument(providers=...) takes host names without scheme, port or path "
+                f"('llm.example.com', or '.example.com' for every host below it), not {host!r}: {provider!r}"
+            )
+
+
+def _title(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _check(good: bool, name: str, takes: str, value: object) -> None:  # noqa: FBT001 - a condition, not a switch
+    if not good:
+        raise TypeError(f"instrument({name}=...) takes {takes}, not {value!r}")

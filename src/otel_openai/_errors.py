@@ -1,0 +1,168 @@
+"""What went wrong, in words that cannot hold what a user wrote: `error.type` and the description of the status.
+
+Servers repeat the user's input in their messages, and hostile ones could put it into any field. So the message is
+kept apart (it leaves only where the user allowed it), codes come from a list, and names are plain words.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from otel_openai._values import extra, fields, text
+
+UNEXPECTED_BODY = "unexpected_response_body"  # HTTP 200 with a body that is no answer at all (an HTML page)
+PROVIDER_ERROR = "provider_error"  # an error object without a known code, in a body or stream that began with 200
+
+# Low-cardinality codes that say more than the exception's class does.
+_KNOWN_CODES = frozenset(
+    {
+        "rate_limit_exceeded",
+        "insufficient_quota",
+        "context_length_exceeded",
+        "exceed_context_size_error",
+        "content_filter",
+        "content_policy_violation",
+        "invalid_prompt",
+        "invalid_api_key",
+        "incorrect_api_key_provided",
+        "billing_hard_limit_reached",
+        "account_deactivated",
+        "model_not_found",
+        "DeploymentNotFound",
+        "unsupported_parameter",
+        "unsupported_value",
+        "string_above_max_length",
+        "tokens_exceeded_error",
+        "vector_store_timeout",
+        "server_error",
+        "server_is_overloaded",
+        "slow_down",
+        "overloaded_error",
+        "engine_overloaded",
+        "unsupported_country_region_territory",
+        "image_parse_error",
+        "invalid_image",
+        "tool_use_failed",
+        "json_validate_failed",
+        "insufficient_system_resource",
+        "previous_response_not_found",
+    }
+)
+_WORDS = re.compile(r"[A-Za-z_ ]{1,48}")
+_STATUS_CODE = re.compile(r"\d{1,3}")
+_PARAMETER = re.compile(r"[a-z_]+")
+# Names of request parameters: the only words of `param` that are told.
+_PARAMETERS = frozenset(
+    {
+        "messages",
+        "model",
+        "n",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "stream",
+        "stream_options",
+        "seed",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "input",
+        "instructions",
+        "text",
+        "reasoning",
+        "reasoning_effort",
+        "max_output_tokens",
+        "previous_response_id",
+        "conversation",
+        "prompt",
+        "dimensions",
+        "encoding_format",
+        "user",
+        "metadata",
+        "modalities",
+        "audio",
+        "functions",
+        "function_call",
+        "service_tier",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "frequency_penalty",
+    }
+)
+_MAX_MESSAGE = 256
+
+
+class Problem(NamedTuple):
+    """One failure."""
+
+    error_type: str
+    exception_type: str | None
+    """Qualified name of the exception's class; None where the client raised none."""
+    summary: str
+    """Holds no text of the user's."""
+    message: str | None
+    """May hold text of the user's."""
+
+
+UNREADABLE = Problem("_OTHER", None, "an exception that cannot be read", None)
+
+
+def from_exception(error: BaseException) -> Problem:
+    """The failure that an exception stands for."""
+    kind = type(error)
+    status = getattr(error, "status_code", None)
+    body = {name: getattr(error, name, None) for name in ("code", "type", "param")}
+    return Problem(
+        error_type=_known_code(body) or kind.__name__,
+        exception_type=f"{kind.__module__}.{kind.__qualname__}",
+        summary=_summary(kind.__name__, status, body),
+        message=text(str(error), _MAX_MESSAGE),
+    )
+
+
+def from_body(error: object) -> Problem:
+    """The failure that an error object, or a body that is no answer, stands for."""
+    if isinstance(error, str):
+        return Problem(UNEXPECTED_BODY, None, "the body is not an answer of this API", text(error, _MAX_MESSAGE))
+    body = fields(error)
+    return Problem(
+        error_type=_known_code(body) or PROVIDER_ERROR,
+        exception_type=None,
+        summary=_summary("the server reported an error", None, body),
+        message=text(body.get("message"), _MAX_MESSAGE),
+    )
+
+
+def billed_answer(error: BaseException) -> Any:
+    """The answer that an exception of the client's own checks carries: it came, and it is billed."""
+    completion = getattr(error, "completion", None)
+    return completion if extra(completion, "error") is None else None
+
+
+def _known_code(body: Mapping[str, Any]) -> str | None:
+    for name in ("code", "type"):
+        value = body.get(name)
+        if isinstance(value, str) and value in _KNOWN_CODES:
+            return value
+    return None
+
+
+def _summary(what: str, status: object, body: Mapping[str, Any]) -> str:
+    parts = [what]
+    if isinstance(status, int):
+        parts.append(f"HTTP {status}")
+    code = str(body.get("code") or "")
+    if code in _KNOWN_CODES or _WORDS.fullmatch(code) or _STATUS_CODE.fullmatch(code):
+        parts.append(f"code {code}")
+    kind = body.get("type")
+    if isinstance(kind, str) and _WORDS.fullmatch(kind):
+        parts.append(f"type {kind}")
+    parameter = body.get("param")
+    if isinstance(parameter, str) and (root := _PARAMETER.match(parameter)) and root.group() in _PARAMETERS:
+        parts.append(f"param {root.group()}")
+    return ", ".join(parts)

@@ -1,0 +1,232 @@
+"""Which methods of which classes are wrapped, and the wrappers: sync and async share all but the `await`.
+
+Classes are patched, never client objects, so every client sees it, also one that exists already. The wrappers ask
+whether instrumentation is on: the client keeps bound wrapped methods beyond `uninstrument()`.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+import wrapt
+
+from otel_openai import _guard
+from otel_openai._call import Call, begin
+from otel_openai._raw import observe_raw, observe_unread, raw_mode
+from otel_openai._reaper import reaper
+from otel_openai._streams import observe
+from otel_openai._telemetry import Telemetry
+from otel_openai._transport import process_response
+from otel_openai.operations._base import Operation
+from otel_openai.operations.chat import CHAT
+from otel_openai.operations.completions import COMPLETIONS
+from otel_openai.operations.embeddings import EMBEDDINGS
+from otel_openai.operations.responses import COMPACT, FETCH_RESPONSE, RESPONSES
+
+_log = logging.getLogger("otel_openai")
+_Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+class _Row(NamedTuple):
+    module: str
+    """The module that defines the class, so that its import is the moment to patch."""
+    name: str
+    """The sync class; its async twin has the prefix `Async`."""
+    method: str
+    operation: Operation
+
+
+# `stream` methods are not here: they call `create` (or `retrieve`). `parse` methods do not.
+_TABLE = (
+    _Row("openai.resources.chat.completions.completions", "Completions", "create", CHAT),
+    _Row("openai.resources.chat.completions.completions", "Completions", "parse", CHAT),  # since 1.92
+    _Row("openai.resources.beta.chat.completions", "Completions", "parse", CHAT),  # before 1.92
+    _Row("openai.resources.completions", "Completions", "create", COMPLETIONS),
+    _Row("openai.resources.responses.responses", "Responses", "create", RESPONSES),
+    _Row("openai.resources.responses.responses", "Responses", "parse", RESPONSES),
+    _Row("openai.resources.responses.responses", "Responses", "retrieve", FETCH_RESPONSE),
+    _Row("openai.resources.responses.responses", "Responses", "compact", COMPACT),  # since 2.9
+    _Row("openai.resources.embeddings", "Embeddings", "create", EMBEDDINGS),
+)
+_CLIENT_MODULE = "openai._base_client"
+
+
+class _Patched(NamedTuple):
+    owner: type
+    method: str
+    wrapper: Any
+    original: Any
+
+
+class _State:
+    """What is switched on, and what was wrapped."""
+
+    telemetry: Telemetry | None = None
+    patched: list[_Patched] = []  # noqa: RUF012 - one process, one state
+    hooked: set[str] = set()  # noqa: RUF012
+
+
+def install(telemetry: Telemetry) -> None:
+    """Switch on, and wrap what is imported; the rest is wrapped when the app imports it."""
+    _State.telemetry = telemetry
+    for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in _TABLE))):
+        if module in sys.modules:
+            _patch_module(sys.modules[module])
+        elif module not in _State.hooked:
+            _State.hooked.add(module)  # hooks cannot be removed: they look at the switch
+            wrapt.register_post_import_hook(_patch_module, module)
+
+
+def uninstall() -> None:
+    """Switch off, end the telemetry of living streams, and unwrap what nobody has wrapped over since."""
+    _State.telemetry = None
+    reaper.end_all()
+    for entry in list(_State.patched):
+        if entry.owner.__dict__.get(entry.method) is entry.wrapper:
+            setattr(entry.owner, entry.method, entry.original)
+            _State.patched.remove(entry)
+
+
+@_guard.contained("patching the openai client")
+def _patch_module(module: Any) -> None:
+    if _State.telemetry is None:
+        return
+    if module.__name__ == _CLIENT_MODULE:
+        for name in ("SyncAPIClient", "AsyncAPIClient"):
+            _wrap(getattr(module, name, None), "_process_response", process_response)
+    for row in _TABLE:
+        if row.module == module.__name__:
+            _wrap(getattr(module, row.name, None), row.method, _sync(row.operation), warn=True)
+            _wrap(getattr(module, f"Async{row.name}", None), row.method, _async(row.operation), warn=True)
+
+
+def _wrap(owner: type | None, method: str, wrapper: _Wrapper, *, warn: bool = False) -> None:
+    """Wrap a method, where this version of the client has it and we have not yet."""
+    original = owner.__dict__.get(method) if owner is not None else None
+    if owner is None or original is None:
+        return
+    if any(entry.owner is owner and entry.method == method for entry in _State.patched):
+        return
+    if warn and (other := _foreign(original)) is not None:
+        _warn_of(other)
+    wrapped = wrapt.FunctionWrapper(original, wrapper)
+    setattr(owner, method, wrapped)
+    _State.patched.append(_Patched(owner, method, wrapped, original))
+
+
+def _foreign(method: Any) -> str | None:
+    """The package that has wrapped a method of the client before us, if any."""
+    wrapper = getattr(method, "_self_wrapper", method)
+    module = getattr(wrapper, "__globals__", {}).get("__name__") or getattr(wrapper, "__module__", None) or ""
+    return None if module.partition(".")[0] in ("openai", "otel_openai") else module
+
+
+def _warn_of(other: str) -> None:
+    if other not in _warned:
+        _warned.add(other)
+        _log.warning(
+            "%s instruments the openai client too: every request is told twice. Switch one of them off.", other
+        )
+
+
+_warned: set[str] = set()
+
+
+def _current() -> Telemetry | None:
+    """The telemetry to use for a call: None when switched off, or when there is nothing to record with."""
+    telemetry = _State.telemetry
+    return telemetry if telemetry is not None and telemetry.ready() else None
+
+
+def _params(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {**dict(zip(operation.positional, args, strict=False)), **kwargs} if args else kwargs
+
+
+def _sync(operation: Operation) -> _Wrapper:
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        telemetry = _current()
+        if telemetry is None:
+            return wrapped(*args, **kwargs)
+        call = begin(telemetry, operation, instance, _params(operation, args, kwargs))
+        if call is None:
+            return wrapped(*args, **kwargs)
+        entered = call.enter()
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            call.leave(entered)
+            call.failed(error)
+            raise
+        call.leave(entered)
+        _returned(call, result, kwargs)
+        return result
+
+    return wrapper
+
+
+def _async(operation: Operation) -> _Wrapper:
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # The client's own coroutine is made here and now: what it raises at once, it raises at once with us too.
+        inner = wrapped(*args, **kwargs)
+        if _current() is None:
+            return inner
+        outer = _await(_Unawaited(inner), operation, instance, args, kwargs)
+        outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
+        return outer
+
+    return wrapper
+
+
+class _Unawaited:
+    """Holds the client's coroutine. Where the app never awaits ours, Python warns once, of ours, as without us."""
+
+    __slots__ = ("coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.coroutine = coroutine
+
+    def __del__(self) -> None:
+        self.coroutine.close()
+
+
+async def _await(
+    unawaited: _Unawaited, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    telemetry = _current()
+    params = _params(operation, args, kwargs)
+    call = begin(telemetry, operation, instance, params) if telemetry is not None else None
+    if call is None:
+        return await unawaited.coroutine
+    entered = call.enter()
+    try:
+        result = await unawaited.coroutine
+    except GeneratorExit as error:  # this coroutine is destroyed, perhaps by the garbage collector, in any context
+        exit_error = error
+        reaper.put(lambda: call.failed(exit_error))
+        raise
+    except BaseException as error:
+        call.leave(entered)
+        call.failed(error)
+        raise
+    call.leave(entered)
+    _returned(call, result, kwargs)
+    return result
+
+
+def _returned(call: Call, result: Any, params: dict[str, Any]) -> None:
+    """Observe what the app is about to get. Whatever fails here costs telemetry; the result is not touched."""
+    try:
+        call.respond(result)
+        mode = raw_mode(params)
+        if mode == "true":
+            observe_raw(call, result)
+        elif mode is not None:
+            observe_unread(call, result)
+        elif hasattr(result, "_iterator"):
+            observe(call, result)
+        else:
+            call.answered(result)
+    except Exception:
+        call.end(None)
+        _guard.contain("observing a result")

@@ -1,0 +1,100 @@
+"""Which provider and server a client talks to: `gen_ai.provider.name`, `server.address` and `server.port`.
+
+A provider is told by an override of the user's, by the client's class, then by the host. An unknown host is
+`openai_compatible`: calling it `openai` would hide the truth. Only the host leaves the process, never the path, the
+query or the user information of a URL.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from otel_openai._values import integer, text
+
+UNKNOWN = "openai_compatible"
+
+# A key that begins with a dot matches every host below it. First match wins.
+_HOSTS: Mapping[str, str] = {
+    "api.openai.com": "openai",
+    ".api.openai.com": "openai",
+    ".openai.azure.com": "azure.ai.openai",
+    ".cognitiveservices.azure.com": "azure.ai.openai",
+    ".services.ai.azure.com": "azure.ai.inference",
+    ".models.ai.azure.com": "azure.ai.inference",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.x.ai": "x_ai",
+    "api.perplexity.ai": "perplexity",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    ".aiplatform.googleapis.com": "gcp.vertex_ai",
+    "api.moonshot.ai": "moonshot_ai",
+    "api.moonshot.cn": "moonshot_ai",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.anthropic.com": "anthropic",
+    "api.together.xyz": "together_ai",
+    "api.together.ai": "together_ai",
+    "openrouter.ai": "openrouter",
+    "api.fireworks.ai": "fireworks_ai",
+}
+_CLASSES: Mapping[str, str] = {"AzureOpenAI": "azure.ai.openai", "BedrockOpenAI": "aws.bedrock"}
+_DEFAULT_PORTS: Mapping[str, int] = {"https": 443, "http": 80}
+_OLLAMA_PORT = 11434
+
+
+class Server(NamedTuple):
+    """Where requests go."""
+
+    provider: str
+    address: str | None
+    port: int | None
+
+
+class Servers:
+    """The servers of the living clients, remembered until a client's `base_url` changes."""
+
+    def __init__(self, overrides: Mapping[str, str]) -> None:
+        self._overrides = {host.lower(): provider for host, provider in overrides.items()}
+        self._known: WeakKeyDictionary[Any, tuple[object, Server]] = WeakKeyDictionary()
+
+    def of(self, client: Any) -> Server:
+        """The server of a client."""
+        url: object = getattr(client, "base_url", None)
+        known = self._known.get(client)
+        if known is not None and known[0] is url:
+            return known[1]
+        server = self._look(client, url)
+        self._known[client] = (url, server)
+        return server
+
+    def _look(self, client: Any, url: Any) -> Server:
+        address = text(getattr(url, "host", None))
+        port = integer(getattr(url, "port", None)) or _DEFAULT_PORTS.get(getattr(url, "scheme", ""))
+        return Server(self._provider(client, address or "", port), address, port if address else None)
+
+    def _provider(self, client: Any, host: str, port: int | None) -> str:
+        host = host.lower()
+        if override := match(host, self._overrides):
+            return override
+        runtime = text(getattr(getattr(client, "_provider_runtime", None), "name", None))
+        if runtime is not None:
+            return "aws.bedrock" if runtime == "bedrock" else runtime
+        for base in type(client).__mro__:
+            if provider := _CLASSES.get(base.__name__.removeprefix("Async")):
+                return provider
+        if host.startswith("bedrock-runtime.") and host.endswith(".amazonaws.com"):
+            return "aws.bedrock"
+        if found := match(host, _HOSTS):
+            return found
+        return "ollama" if port == _OLLAMA_PORT else UNKNOWN
+
+
+def match(host: str, table: Mapping[str, str]) -> str | None:
+    """The entry of a host, or of the nearest parent domain whose key begins with a dot."""
+    if host in table:
+        return table[host]
+    labels = host.split(".")
+    parents = ("." + ".".join(labels[first:]) for first in range(1, len(labels)))
+    return next((table[parent] for parent in parents if parent in table), None)

@@ -1,0 +1,108 @@
+"""Ends what the garbage collector found, outside of the finaliser.
+
+A finaliser can run while its own thread holds a lock of the SDK or of the HTTP library, so a finaliser only puts a
+note on a queue whose `put` is re-entrant; one small daemon thread does the rest. It starts with the first stream, again
+after a fork, and what is left is ended at interpreter exit, before the SDK shuts down.
+"""
+
+import atexit
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from otel_openai import _guard
+
+
+class Open(Protocol):
+    """Something that the app may never end."""
+
+    def abandoned(self) -> None:
+        """End it."""
+        ...
+
+
+class Reaper:
+    """The queue, its thread, and what is open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at_exit = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._open: set[Open] = set()
+
+    def watch(self, opened: Open) -> None:
+        """Remember to end this, should nobody else do. Not for finalisers."""
+        self._open.add(opened)
+        if self._thread is None:
+            self._start()
+
+    def forget(self, opened: Open) -> None:
+        """It has ended."""
+        self._open.discard(opened)
+
+    def put(self, end: Callable[[], None]) -> None:
+        """Have something ended on the reaper's thread. For finalisers: takes no lock and calls nothing else."""
+        self._queue.put(end)
+
+    def end_all(self) -> None:
+        """End everything that is queued or open, here and now."""
+        with contextlib.suppress(Empty):
+            while True:
+                _run(self._queue.get_nowait())
+        for opened in list(self._open):
+            _run(opened.abandoned)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until everything that is queued now has been ended.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            False if the time ran out.
+        """
+        if self._thread is None:
+            return True
+        reached = threading.Event()
+        self._queue.put(reached.set)
+        return reached.wait(timeout)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            if not self._at_exit:
+                atexit.register(self.end_all)  # the SDK registered before, so this runs before its shutdown
+                self._at_exit = True
+            thread = threading.Thread(target=self._loop, name="otel-openai-reaper", daemon=True)
+            thread.start()
+            self._thread = thread
+
+    def _loop(self) -> None:
+        queue = self._queue
+        while True:
+            _run(queue.get())
+
+    def after_fork(self) -> None:
+        """In the child: the thread is gone, and open streams are the parent's to tell."""
+        self._lock = threading.Lock()
+        self._reset()
+
+
+def _run(end: Callable[[], None]) -> None:
+    try:
+        end()
+    except Exception:
+        _guard.contain("ending what was abandoned")
+
+
+reaper = Reaper()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reaper.after_fork)

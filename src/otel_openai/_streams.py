@@ -1,0 +1,243 @@
+"""Observing a Stream or AsyncStream in place, chunk by chunk, until its true end.
+
+The stream stays the client's own object. Three things are hooked on it: `_iterator` becomes an observing generator,
+`response.close` / `aclose` is shadowed to learn of explicit ends, and a finaliser covers streams that are dropped.
+`StreamWatch` must never refer to the stream, its generator or its response, or the finaliser would never run.
+"""
+
+import os
+import sys
+import weakref
+from asyncio import CancelledError
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
+from time import perf_counter
+from types import FrameType
+from typing import Any, Protocol
+
+from otel_openai import _guard
+from otel_openai._call import Call, StreamFacts
+from otel_openai._reaper import reaper
+from otel_openai.operations._base import Outcome
+
+
+class StreamWatch:
+    """What is known of one open stream. Of bounded size, however long the stream."""
+
+    __slots__ = (
+        "_call",
+        "_chunk_timer",
+        "_chunks",
+        "_ended",
+        "_first_at",
+        "_handled",
+        "_last_at",
+        "_max_gap",
+        "_observe",
+        "_outcome",
+        "_process",
+    )
+
+    def __init__(self, call: Call) -> None:
+        observer = call.operation.observer()
+        self._call = call
+        self._observe = observer.chunk
+        self._outcome = observer.outcome
+        self._chunks = 0
+        self._first_at: float | None = None
+        self._last_at = perf_counter()
+        self._max_gap = 0.0
+        self._ended = False
+        # A stream opened inside an `except` block is not ended by the exception that is being handled there.
+        self._handled = sys.exc_info()[1]
+        self._process = os.getpid()
+        self._chunk_timer = call.chunk_timer()
+        reaper.watch(self)
+
+    def feed(self, chunk: Any) -> None:
+        """Take note of one chunk. The hot path: nothing here may allocate anything that lasts."""
+        if self._ended:
+            return
+        try:
+            now = perf_counter()
+            if self._chunks:
+                gap = now - self._last_at
+                self._max_gap = max(self._max_gap, gap)
+                if self._chunk_timer is not None:
+                    self._chunk_timer(gap)
+            self._last_at = now
+            self._chunks += 1
+            if self._observe(chunk):
+                self._first_at = now
+        except Exception:
+            _guard.contain("reading a chunk")
+
+    def exhausted(self) -> None:
+        """The server has ended the stream."""
+        outcome = self._read()
+        self._end("completed" if outcome is None or outcome.complete else "truncated", outcome)
+
+    def failed(self, error: BaseException) -> None:
+        """The stream, or the app's `with` block around it, ended in an exception."""
+        self._end("cancelled" if isinstance(error, CancelledError) else "error", self._read(), error)
+
+    def closed(self, closer: FrameType | None) -> None:
+        """The response is being closed: by the app, or from within the iteration, which tells its end by itself.
+
+        Args:
+            closer: The frame that called `close`.
+        """
+        if self._ended or self._is_iterated_in(closer):
+            return
+        error = sys.exc_info()[1]
+        if isinstance(error, GeneratorExit):  # a generator is being closed, perhaps by the garbage collector
+            self.dropped("abandoned" if is_generator(closer) else "closed")
+        elif error is not None and error is not self._handled:
+            self.failed(error)
+        elif is_generator(closer):
+            self._end("completed", self._read(), counted=False)  # the app has read the body past the stream
+        else:
+            self._end("closed", self._read())
+
+    def _is_iterated_in(self, frame: FrameType | None) -> bool:
+        while frame is not None:
+            if frame.f_code in _OBSERVERS and frame.f_locals["watch"] is self:
+                return True
+            frame = frame.f_back
+        return False
+
+    def dropped(self, how: str = "abandoned") -> None:
+        """For finalisers: have the stream ended elsewhere."""
+        if not self._ended:
+            reaper.put(lambda: self.abandoned(how))
+
+    def abandoned(self, how: str = "abandoned") -> None:
+        """Nobody will read this stream any more; it ends as of its last chunk."""
+        if self._process == os.getpid():
+            self._end(how, self._read(), at=self._last_at)
+
+    def _read(self) -> Outcome | None:
+        try:
+            return self._outcome()
+        except Exception:
+            _guard.contain("reading a stream")
+            return None
+
+    def _end(
+        self,
+        how: str,
+        outcome: Outcome | None,
+        error: BaseException | None = None,
+        *,
+        at: float | None = None,
+        counted: bool = True,
+    ) -> None:
+        self._ended = True
+        self._handled = None
+        reaper.forget(self)
+        facts = StreamFacts(
+            outcome=how,
+            chunks=self._chunks if counted else None,
+            first_at=self._first_at,
+            max_gap=self._max_gap if self._chunks > 1 else None,
+        )
+        if error is None:
+            self._call.end(outcome, stream=facts, at=at)
+        else:
+            self._call.failed(error, outcome, facts)
+
+
+class Closable(Protocol):
+    """Told when a response is closed."""
+
+    def closed(self, closer: FrameType | None) -> None:
+        """It is being closed now."""
+        ...
+
+
+def observe(call: Call, stream: Any) -> None:
+    """Observe a stream that the app is about to get; the call ends with the stream."""
+    watch = StreamWatch(call)
+    inner = stream._iterator
+    is_async = hasattr(inner, "__anext__")
+    shadow_close(stream.response, "aclose" if is_async else "close", watch)
+    # Other tools test for the exact type of a generator here.
+    stream._iterator = _observe_async(inner, watch) if is_async else _observe(inner, watch)
+    # Not at interpreter exit, where the SDK may be gone: the reaper ends what is open before that.
+    weakref.finalize(stream, watch.dropped).atexit = False
+
+
+def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, None]:
+    feed = watch.feed
+    try:
+        for chunk in inner:
+            feed(chunk)
+            yield chunk
+    except GeneratorExit:
+        watch.dropped()
+        raise
+    except BaseException as error:
+        watch.failed(error)
+        raise
+    watch.exhausted()
+
+
+async def _observe_async(inner: AsyncIterator[Any], watch: StreamWatch) -> AsyncGenerator[Any, None]:
+    feed = watch.feed
+    try:
+        async for chunk in inner:
+            feed(chunk)
+            yield chunk
+    except GeneratorExit:
+        watch.dropped()
+        raise
+    except BaseException as error:
+        watch.failed(error)
+        raise
+    watch.exhausted()
+
+
+_OBSERVERS = (_observe.__code__, _observe_async.__code__)
+
+
+def shadow_close(response: Any, name: str, watch: Closable) -> None:
+    """Have a watch told when an HTTP response is closed.
+
+    Args:
+        response: The response; only this instance is changed.
+        name: `close` or `aclose`.
+        watch: Who is told.
+    """
+    before = response.__dict__.get(name)
+    original = before or getattr(response, name)
+
+    def told(closer: FrameType) -> None:
+        # The first close is the only one that tells anything. Taking the shadow off again leaves no reference cycle.
+        if response.__dict__.get(name) is shadow:
+            del response.__dict__[name]
+            if before is not None:
+                response.__dict__[name] = before
+        _tell(watch, closer)
+
+    def close() -> None:
+        told(sys._getframe(1))
+        return original()
+
+    async def aclose() -> None:
+        told(sys._getframe(1))
+        return await original()
+
+    shadow = aclose if name == "aclose" else close
+    setattr(response, name, shadow)
+
+
+def _tell(watch: Closable, closer: FrameType) -> None:
+    try:
+        watch.closed(closer)
+    except Exception:
+        _guard.contain("ending a stream that was closed")
+
+
+def is_generator(frame: FrameType | None) -> bool:
+    """True where a generator, so the HTTP library or the client while reading, calls; the app calls a method."""
+    return frame is not None and bool(frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))

@@ -1,0 +1,86 @@
+"""Where telemetry goes: tracer, instruments and logger of the app's OpenTelemetry set-up, found when they are there.
+
+The set-up may come after `instrument()`, or never. Until a signal has an implementation a call only asks for it, and
+without any implementation the instrumentation stays out of the call.
+"""
+
+import logging
+import threading
+from importlib.metadata import version
+from weakref import WeakKeyDictionary
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import NoOpTracerProvider, Tracer
+
+from otel_openai import _guard
+from otel_openai._config import Config
+from otel_openai._metrics import Metrics
+from otel_openai._noop import is_noop
+from otel_openai._providers import Servers
+from otel_openai._semconv import SCHEMA_URL
+
+__version__ = version("otel-openai")
+SCOPE = "otel_openai"
+
+_log = logging.getLogger("otel_openai")
+_hinted = threading.Lock()  # taken once, never released: test and set
+_metrics_of: WeakKeyDictionary[MeterProvider, Metrics] = WeakKeyDictionary()
+
+
+class Telemetry:
+    """One instrumentation: its options, and the signals that have an implementation by now."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.servers = Servers(config.providers)
+        self.tracer: Tracer = NoOpTracerProvider().get_tracer(SCOPE)
+        self.metrics: Metrics | None = None
+        self._recording = False  # some signal has an implementation
+        self._found_traces = False
+        self._found_metrics = False
+        self._lock = threading.RLock()
+
+    def ready(self) -> bool:
+        """Look for what is still missing; True when there is anything to record with."""
+        if not (self._found_traces and self._found_metrics):
+            try:
+                self._look()
+            except Exception:
+                _guard.contain("looking for the OpenTelemetry set-up")
+        return self._recording
+
+    def _look(self) -> None:
+        with self._lock:
+            traces = self.config.tracer_provider or trace.get_tracer_provider()
+            if not self._found_traces and not is_noop(traces):
+                self.tracer = traces.get_tracer(SCOPE, __version__, schema_url=SCHEMA_URL)
+                self._found_traces = True
+                self._recording = self._recording or not is_noop(self.tracer)
+            meters = self.config.meter_provider or metrics.get_meter_provider()
+            if not self._found_metrics and not is_noop(meters):
+                self.metrics = _metrics_for(meters)
+                self._found_metrics = True
+                self._recording = self._recording or self.metrics is not None
+        if not (self._found_traces or self._found_metrics) and _hinted.acquire(blocking=False):
+            _log.warning(
+                "A request was made and nothing recorded: no OpenTelemetry SDK is configured. To see requests in the "
+                "terminal, call otel_openai.instrument(export='console'); to send them to a collector or Jaeger, "
+                "export='otlp'; or set up an SDK of your own. This is said once."
+            )
+
+    def logger(self) -> _logs.Logger | None:
+        """The logger for events, if the app has a set-up for logs. Events are rare: it is looked up each time."""
+        provider = self.config.logger_provider or _logs.get_logger_provider()
+        return None if is_noop(provider) else provider.get_logger(SCOPE, __version__, schema_url=SCHEMA_URL)
+
+
+def _metrics_for(provider: MeterProvider) -> Metrics | None:
+    """One set of instruments for a provider, kept over uninstrument() and instrument(); none if it is disabled."""
+    known = _metrics_of.get(provider)
+    if known is None:
+        meter = provider.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL)
+        if is_noop(meter):  # OTEL_SDK_DISABLED
+            return None
+        known = _metrics_of[provider] = Metrics(meter)
+    return known

@@ -1,0 +1,1 @@
+"""One module an API, all of the same shape (`_base`)."""

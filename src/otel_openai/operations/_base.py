@@ -1,0 +1,60 @@
+"""The contract of one API: adding an API is one module of this shape and one row in the table of `_patching`.
+
+An `Observer` and `Operation.response` end in the same `Outcome`: a streamed and a plain answer are told in the same
+words. Nothing here may raise on odd input by design, and nothing may change or consume what belongs to the app.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from otel_openai._values import AttributeValue
+from otel_openai.operations._choices import ToolCalls
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an answer said, whole or as far as it came."""
+
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: list[str] = field(default_factory=list[str])
+    usage: dict[str, int] = field(default_factory=dict[str, int])
+    """Counts by attribute name (`gen_ai.usage.*`); absent where the server reported none."""
+    tool_calls: ToolCalls | None = None
+    """None where the answer has no choice, or the API knows no tools."""
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
+    error: object = None
+    """The error object of a body that came with HTTP 200, or the body itself where it is no answer at all."""
+    complete: bool = True
+    """False where a stream has ended before the server said how the answer ended."""
+
+
+class Observer(Protocol):
+    """Watches the chunks of one stream; keeps counts, never the chunks."""
+
+    def chunk(self, chunk: Any, /) -> bool:
+        """Take note of one chunk; True when it carries the first output (content, reasoning, a tool call ...)."""
+        ...
+
+    def outcome(self) -> Outcome:
+        """What was seen until now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One API of the client."""
+
+    name: str
+    """`gen_ai.operation.name`."""
+    request: Callable[[Mapping[str, Any]], dict[str, AttributeValue]]
+    """Span attributes of the request's arguments, `extra_body` merged in. The model is not among them."""
+    response: Callable[[Any], Outcome]
+    observer: Callable[[], Observer]
+    positional: tuple[str, ...] = ()
+    """Names of the arguments that the method takes by position."""
+    billed: bool = True
+    """False for a repeated reading of an answer that was counted before: no usage, no counters."""

@@ -1,0 +1,231 @@
+"""Responses: `responses.create`, `.parse`, `.compact` and `.retrieve` (`.stream` calls one of them)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from otel_openai import _semconv as names
+from otel_openai._values import AttributeValue, Rule, extra, fields, integer, listed, mapped, number, text
+from otel_openai.operations._base import Operation, Outcome
+from otel_openai.operations._choices import MAX_CHOICES, ToolCalls
+from otel_openai.operations._request import (
+    identifier,
+    not_auto,
+    only_true,
+    output_type,
+    prompt_template,
+    reasoning_level,
+)
+from otel_openai.operations._usage import read_usage
+from otel_openai.operations.chat import body_error
+
+_RULES: Mapping[str, Rule] = {
+    "temperature": (names.REQUEST_TEMPERATURE, number),
+    "top_p": (names.REQUEST_TOP_P, number),
+    "top_k": (names.REQUEST_TOP_K, integer),
+    "max_output_tokens": (names.REQUEST_MAX_TOKENS, integer),
+    "stream": (names.REQUEST_STREAM, only_true),
+    "reasoning": (names.REQUEST_REASONING_LEVEL, reasoning_level),
+    "service_tier": (names.REQUEST_SERVICE_TIER, not_auto),
+    "text_format": (names.OUTPUT_TYPE, output_type),
+    "conversation": (names.CONVERSATION_ID, identifier),
+    "previous_response_id": (names.REQUEST_PREVIOUS_RESPONSE_ID, text),
+}
+
+
+def _request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    attributes = mapped(params, _RULES)
+    attributes[names.API_TYPE] = "responses"
+    if "prompt" in params:
+        attributes.update(prompt_template(params["prompt"]))
+    if "text" in params and names.OUTPUT_TYPE not in attributes:
+        form = output_type(fields(params["text"]).get("format"))
+        if form is not None:
+            attributes[names.OUTPUT_TYPE] = form
+    return attributes
+
+
+def _response(result: Any) -> Outcome:
+    calls = ToolCalls()
+    output = getattr(result, "output", None)
+    for item in listed(output):
+        _count_tool_call(calls, item)
+    status = getattr(result, "status", None)
+    return Outcome(
+        response_id=text(getattr(result, "id", None)),
+        response_model=text(getattr(result, "model", None)),
+        finish_reasons=_finish_reasons(result, status, calls),
+        usage=read_usage(getattr(result, "usage", None)),
+        tool_calls=calls if isinstance(output, list) else None,
+        service_tier=text(getattr(result, "service_tier", None)),
+        system_fingerprint=text(extra(result, "system_fingerprint")),
+        error=_error(result, status),
+    )
+
+
+def _finish_reasons(result: Any, status: object, calls: ToolCalls) -> list[str]:
+    """A response is one choice. Its status is told in the words of chat, so that both APIs are counted together.
+
+    Completed is `stop`, or `tool_calls` where the app is asked to run a tool; incomplete is the server's own reason;
+    queued and in progress are no end yet.
+    """
+    if status == "completed":
+        return ["tool_calls" if calls.count and _asks_app(result) else "stop"]
+    if status == "incomplete":
+        details = getattr(result, "incomplete_details", None)
+        return [text(fields(details).get("reason"), 64) or "incomplete"]
+    if status == "failed":
+        return [names.FINISH_ERROR]
+    if status in ("queued", "in_progress"):
+        return []
+    spelled = text(status, 64)
+    return [spelled] if spelled else []
+
+
+_RUN_BY_APP = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call", "apply_patch_call"})
+
+
+def _asks_app(result: Any) -> bool:
+    return any(getattr(item, "type", None) in _RUN_BY_APP for item in listed(result.output))
+
+
+def _count_tool_call(calls: ToolCalls, item: Any) -> bool:
+    """Count an output item that is a call of a tool, the server's own tools included (`web_search_call` ...)."""
+    kind = getattr(item, "type", None)
+    if not isinstance(kind, str) or not kind.endswith("_call"):
+        return False
+    calls.add(getattr(item, "name", None) or kind.removesuffix("_call"))
+    return True
+
+
+def _error(result: Any, status: object) -> object:
+    error = getattr(result, "error", None)
+    if error is not None and (status == "failed" or status is None):
+        return error
+    if status == "failed":
+        return {}
+    return body_error(result, answered=status is not None)
+
+
+class ResponsesObserver:
+    """Watches the events of a response."""
+
+    __slots__ = ("_calls", "_ended", "_error", "_items", "_last", "_output")
+
+    def __init__(self) -> None:
+        self._calls = ToolCalls()
+        self._items: set[object] = set()
+        self._last: Any = None  # the newest response object that an event carried
+        self._ended = False
+        self._error: object = None
+        self._output = False
+
+    def chunk(self, event: Any, /) -> bool:
+        """Hot path: a delta costs one attribute read and one look into a table."""
+        kind = getattr(event, "type", None)
+        handle = _HANDLERS.get(kind) if type(kind) is str else None
+        if handle is not None:
+            handle(self, event)
+        elif kind is None:
+            self._error = body_error(event, answered=False) or self._error
+        if self._output or type(kind) is not str:
+            return False
+        self._output = kind.endswith(".delta") or (kind == "response.output_item.added" and self._calls.count > 0)
+        return self._output
+
+    def state(self, event: Any) -> None:
+        """An event that carries the response as it stands."""
+        self._last = getattr(event, "response", None) or self._last
+
+    def end(self, event: Any) -> None:
+        """The last event."""
+        self.state(event)
+        self._ended = True
+
+    def item(self, event: Any) -> None:
+        """An output item that begins or is done."""
+        item = getattr(event, "item", None)
+        key = getattr(item, "id", None) or getattr(event, "output_index", None)
+        if isinstance(key, (str, int)):
+            if key in self._items:
+                return
+            if _count_tool_call(self._calls, item) and len(self._items) < 8 * MAX_CHOICES:
+                self._items.add(key)
+        elif getattr(event, "type", None) == "response.output_item.done":
+            _count_tool_call(self._calls, item)
+
+    def failed(self, event: Any) -> None:
+        """An error event, which the client does not raise."""
+        self._error = event
+
+    def outcome(self) -> Outcome:
+        """What was seen until now."""
+        outcome = _response(self._last) if self._last is not None else Outcome()
+        streamed = self._calls
+        if outcome.tool_calls is None or streamed.count > outcome.tool_calls.count:
+            outcome.tool_calls = streamed if self._last is not None or streamed.count else None
+        outcome.error = self._error or outcome.error
+        outcome.complete = self._ended
+        if not self._ended and self._last is not None:
+            outcome.finish_reasons = [names.FINISH_ERROR]
+        return outcome
+
+
+_HANDLERS = {
+    "response.created": ResponsesObserver.state,
+    "response.queued": ResponsesObserver.state,
+    "response.in_progress": ResponsesObserver.state,
+    "response.output_item.added": ResponsesObserver.item,
+    "response.output_item.done": ResponsesObserver.item,
+    "response.completed": ResponsesObserver.end,
+    "response.incomplete": ResponsesObserver.end,
+    "response.failed": ResponsesObserver.end,
+    "response.cancelled": ResponsesObserver.end,
+    "error": ResponsesObserver.failed,
+}
+
+
+def _fetch_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {names.API_TYPE: "responses"}
+    if (response_id := text(params.get("response_id"))) is not None:
+        attributes[names.RESPONSE_ID] = response_id
+    return attributes
+
+
+def _fetched(outcome: Outcome) -> Outcome:
+    """A response that is read again: its usage, tool calls and failure belong to the call that made it."""
+    outcome.usage = {}
+    outcome.tool_calls = None
+    outcome.error = outcome.error if isinstance(outcome.error, str) else None
+    return outcome
+
+
+def _fetch_response(result: Any) -> Outcome:
+    return _fetched(_response(result))
+
+
+class FetchObserver(ResponsesObserver):
+    """Watches a response that is streamed again."""
+
+    __slots__ = ()
+
+    def outcome(self) -> Outcome:
+        """What was seen until now."""
+        return _fetched(ResponsesObserver.outcome(self))
+
+
+def _compact_response(result: Any) -> Outcome:
+    outcome = _response(result)
+    outcome.tool_calls = None  # calls in a compacted output were made, and counted, before
+    return outcome
+
+
+RESPONSES = Operation(name="chat", request=_request, response=_response, observer=ResponsesObserver)
+COMPACT = Operation(name="chat", request=_request, response=_compact_response, observer=ResponsesObserver)
+FETCH_RESPONSE = Operation(
+    name="fetch_response",
+    request=_fetch_request,
+    response=_fetch_response,
+    observer=FetchObserver,
+    positional=("response_id",),
+    billed=False,
+)

@@ -1,0 +1,55 @@
+"""Fixtures: the scripted server, the real client of both kinds, and what the instrumentation told."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from server import ScriptedServer
+from support import Api, Told, client
+
+import otel_openai
+from otel_openai import _guard
+
+
+@pytest.fixture(autouse=True)
+def _faults_are_seen() -> Iterator[None]:
+    """The barrier lets our own bugs through, unless a test turns that off."""
+    _guard.reraise = True
+    yield
+    _guard.reraise = False
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """Instrumentation is on, and tells everything to what the test gets."""
+    recorded = Told()
+    recorded.instrument()
+    yield recorded
+    otel_openai.uninstrument()
+    recorded.shutdown()
+
+
+@pytest.fixture(params=["sync", "async"])
+async def api(request: pytest.FixtureRequest, server: ScriptedServer) -> AsyncIterator[Api]:
+    """The real client, sync and async in turn."""
+    made = client(request.param, server.base_url)
+    async with made if request.param == "async" else _Entered(made):
+        yield Api(request.param, made)
+
+
+class _Entered:
+    """A sync context manager that can be entered from a coroutine."""
+
+    def __init__(self, entered: object) -> None:
+        self._entered = entered
+
+    async def __aenter__(self) -> object:
+        return self._entered.__enter__()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._entered.__exit__(*exc)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
