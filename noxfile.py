@@ -1,0 +1,59 @@
+"""The version matrix: the behaviour tests against every supported line of the client, of wrapt and of OpenTelemetry.
+
+One command: `make matrix`, or `nox -s "client(openai='3.0.0', wrapt='2')"` for one of them. The default `make test` runs
+everything with the newest versions; what needs a model server, hours of examples or exact prose is left to it.
+"""
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+# Each release pulls in the HTTP library that it was made for: httpx before 3, httpx2 since.
+CLIENTS = ("1.66.0", "1.109.1", "2.0.0", "2.54.0", "3.0.0", "newest")
+NEWEST_ONLY = ("test_real_model", "test_console", "test_sdk_setup", "test_mutated_answers", "test_scripted_server")
+
+
+def _run(session: nox.Session, *requirements: str) -> None:
+    project = nox.project.load_toml("pyproject.toml")
+    tools = [tool for tool in project["dependency-groups"]["test"] if tool.startswith(("pytest", "hypothesis"))]
+    session.install(".[instruments,otlp]", *tools, *requirements)
+    ignored = [f"--ignore=tests/{name}.py" for name in NEWEST_ONLY]
+    session.run("python", "-m", "pytest", "-q", *ignored, *session.posargs)
+
+
+def _client(version: str) -> str:
+    return "openai<4" if version == "newest" else f"openai=={version}"
+
+
+@nox.session
+@nox.parametrize("openai", CLIENTS)
+def client(session: nox.Session, openai: str) -> None:
+    """Each line of the client, with wrapt 2."""
+    _run(session, _client(openai), "wrapt>=2,<3")
+
+
+@nox.session
+@nox.parametrize("openai", ("1.66.0", "newest"))
+def wrapt1(session: nox.Session, openai: str) -> None:
+    """The other supported line of wrapt."""
+    _run(session, _client(openai), "wrapt==1.17.*")
+
+
+@nox.session
+def oldest_opentelemetry(session: nox.Session) -> None:
+    """The oldest OpenTelemetry that pyproject.toml allows."""
+    _run(
+        session,
+        "openai<4",
+        "opentelemetry-api==1.39.*",
+        "opentelemetry-sdk==1.39.*",
+        "opentelemetry-instrumentation>=0.60b0,<0.61b0",
+        "opentelemetry-exporter-otlp-proto-http==1.39.*",
+    )
+
+
+@nox.session(python=["3.10", "3.13"])
+def python(session: nox.Session) -> None:
+    """The oldest and a newer Python; skipped where the interpreter is missing."""
+    _run(session, "openai<4")
