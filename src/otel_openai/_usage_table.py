@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from opentelemetry.sdk.metrics.export import MetricsData
+    from rich.console import RenderableType
 
 _SCOPE = "otel_openai"
 _HTTPS = 443
@@ -81,16 +82,16 @@ class _Usage:
         count = sum(point.count for point in points)
         return seconds(sum(point.sum for point in points) / count) if count else _UNKNOWN
 
-    def notes(self) -> Iterator[str]:
-        for word, counts in (
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """What has no column, because most models have little of it."""
+        kinds = (
             ("finish", self.counts[sc.METRIC_FINISH_REASONS]),
             ("tool calls", self.counts[sc.METRIC_TOOL_CALLS]),
             ("streams", self.counts[sc.METRIC_STREAMS]),
             ("retries", self.counts[sc.METRIC_RETRIES]),
             ("errors", self.errors),
-        ):
-            if counts.total():
-                yield f"{word} {counted(counts)}"
+        )
+        return ((kind, counted(counts)) for kind, counts in kinds if counts.total())
 
 
 class UsageTable(MetricReader):
@@ -160,7 +161,7 @@ def _table(usage: Sequence[tuple[str, str, _Usage]]) -> Table:
     )
     for title in ("model", "server"):
         table.add_column(title, overflow="fold")
-    for title in ("calls", "errors", "in", "cached", "out", "reasoning", "p50", "p95", "first token"):
+    for title in ("calls", "errors", "in", "cached", "out", "reasoning", "time p50", "p95", "first token"):
         table.add_column(title, justify="right", no_wrap=True)
     for model, server, used in usage:
         table.add_row(
@@ -179,10 +180,14 @@ def _table(usage: Sequence[tuple[str, str, _Usage]]) -> Table:
     return table
 
 
-def _notes(usage: Sequence[tuple[str, str, _Usage]]) -> Iterator[Text]:
-    for model, _, used in usage:
-        if notes := "; ".join(used.notes()):
-            yield Text.assemble((model, "bold"), f": {notes}")
+def _notes(usage: Sequence[tuple[str, str, _Usage]]) -> Iterator[RenderableType]:
+    for model, server, used in usage:
+        if notes := list(used.notes()):
+            grid = Table.grid(padding=(0, 2, 0, 0))
+            for kind, words in notes:
+                grid.add_row(f"  {kind}", Text(words))
+            yield Text.assemble("\n", (model, "bold"), f" at {server}")
+            yield grid
 
 
 def _quantile(points: Sequence[_Histogram], quantile: float) -> float:
