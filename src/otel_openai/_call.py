@@ -122,6 +122,11 @@ class Call:
         except Exception:
             _guard.contain("giving the caller its context back")
 
+    def leave_if_entered(self, entered: "_Entered") -> None:
+        """Undo `enter` for a coroutine that is being destroyed, perhaps in a context that knows nothing of it."""
+        if get_current() is self._context and current_call.get() is self:
+            self.leave(entered)
+
     def answered(self, result: Any) -> None:
         """End with a plain answer."""
         self.end(self.read(result))
@@ -131,7 +136,8 @@ class Call:
         problem = _errors.UNREADABLE
         try:
             problem = _errors.from_exception(error)
-            self.http.read_error(error)
+            if self.http.status is None:  # else the answer had come, and the exception may tell of another request
+                self.http.read_error(error)
             answer = _errors.billed_answer(error)
             if outcome is None and answer is not None:
                 outcome = self.operation.response(answer)
@@ -180,7 +186,8 @@ class Call:
 
     def respond(self, result: Any) -> None:
         """Run the user's response hook on what the app is about to get."""
-        _guard.run_hook(self.telemetry.config.response_hook, self._span, result)
+        if (hook := self.telemetry.config.response_hook) is not None:
+            _guard.run_hook(hook, self._span, result)
 
     def read(self, result: Any) -> Outcome | None:
         """What an answer says; None where it cannot be read."""
@@ -196,23 +203,18 @@ class Call:
         metrics = self.telemetry.metrics
         if metrics is None or self._active is None:
             return
-        billed = self.operation.billed
         first_at = stream.first_at if stream is not None else None
         metrics.ended(
             self._active,
             Ended(
                 key=self._key,
                 duration=ended - self._started,
-                response_model=outcome.response_model,
-                service_tier=outcome.service_tier,
+                outcome=outcome,
+                http=self.http,
                 error_type=problem.error_type if problem is not None else None,
                 time_to_first_chunk=first_at - self._started if first_at is not None else None,
                 stream_outcome=stream.outcome if stream is not None else None,
-                retries=self.http.retries,
-                ratelimit_remaining=self.http.remaining,
-                usage=outcome.usage,
-                finish_reasons=outcome.finish_reasons if billed else (),
-                tools=outcome.tool_calls.by_name if outcome.tool_calls is not None else {},
+                billed=self.operation.billed,
             ),
             self._context,
         )

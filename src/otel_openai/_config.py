@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import Any, Literal
 
 from opentelemetry._logs import LoggerProvider
@@ -43,7 +44,8 @@ class Config:
             _check(isinstance(getattr(self, name), bool), name, "True or False", getattr(self, name))
         for name in ("request_hook", "response_hook"):
             hook = getattr(self, name)
-            _check(hook is None or callable(hook), name, "a callable", hook)
+            good = hook is None or (callable(hook) and not iscoroutinefunction(hook))
+            _check(good, name, "a callable that is not async", hook)
         if self.export is not None and self.export not in _EXPORTS:
             choices = " or ".join(map(repr, _EXPORTS))
             raise ValueError(f"instrument(export=...) takes None, {choices}, not {self.export!r}")

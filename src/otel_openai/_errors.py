@@ -48,8 +48,34 @@ _KNOWN_CODES = frozenset(
         "previous_response_not_found",
     }
 )
-_WORDS = re.compile(r"[A-Za-z_ ]{1,48}")
-_STATUS_CODE = re.compile(r"\d{1,3}")
+# Codes and types that say enough to be in a description, and too much for `error.type`.
+_KNOWN_WORDS = _KNOWN_CODES | {
+    "requests",
+    "tokens",
+    "Bad Request",
+    "Not Found",
+    "Unauthorized",
+    "invalid_value",
+    "invalid_type",
+    "unknown_parameter",
+    "missing_required_parameter",
+    "unsupported_model",
+    "integer_above_max_value",
+    "integer_below_min_value",
+    "decimal_above_max_value",
+    "decimal_below_min_value",
+    "array_above_max_length",
+    "empty_array",
+    "invalid_function_parameters",
+    "data_residency_mismatch",
+    "bio_policy",
+    "image_content_policy_violation",
+    "request_too_large",
+    "model_decommissioned",
+    "ResponsibleAIPolicyViolation",
+}
+_ERROR_NAME = re.compile(r"[A-Za-z_]{0,43}[Ee]rror")
+_STATUS_CODE = re.compile(r"\d{1,3}", re.ASCII)
 _PARAMETER = re.compile(r"[a-z_]+")
 # Names of request parameters: the only words of `param` that are told.
 _PARAMETERS = frozenset(
@@ -156,13 +182,18 @@ def _summary(what: str, status: object, body: Mapping[str, Any]) -> str:
     parts = [what]
     if isinstance(status, int):
         parts.append(f"HTTP {status}")
-    code = str(body.get("code") or "")
-    if code in _KNOWN_CODES or _WORDS.fullmatch(code) or _STATUS_CODE.fullmatch(code):
-        parts.append(f"code {code}")
-    kind = body.get("type")
-    if isinstance(kind, str) and _WORDS.fullmatch(kind):
-        parts.append(f"type {kind}")
+    words = ((name, _harmless(body.get(name))) for name in ("code", "type"))
+    parts.extend(f"{name} {word}" for name, word in words if word is not None)
     parameter = body.get("param")
     if isinstance(parameter, str) and (root := _PARAMETER.match(parameter)) and root.group() in _PARAMETERS:
         parts.append(f"param {root.group()}")
     return ", ".join(parts)
+
+
+def _harmless(value: object) -> str | None:
+    """A code or type that no user has written: a known one, the name of an error, or a number like a status."""
+    word = str(value) if type(value) is int else value
+    if not isinstance(word, str):
+        return None
+    known = word in _KNOWN_WORDS or _ERROR_NAME.fullmatch(word) or _STATUS_CODE.fullmatch(word)
+    return word if known else None

@@ -46,10 +46,8 @@ def contained(doing: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R | None
     return decorate
 
 
-def run_hook(hook: Callable[..., Any] | None, *args: object) -> None:
+def run_hook(hook: Callable[..., Any], *args: object) -> None:
     """Call a hook of the user's; what it raises is contained."""
-    if hook is None:
-        return
     try:
         hook(*args)
     except Exception:

@@ -14,7 +14,9 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_openai import _semconv as names
+from otel_openai._transport import HttpFacts
 from otel_openai._values import AttributeValue
+from otel_openai.operations._base import Outcome
 
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 Key: TypeAlias = tuple[str | int | None, ...]
@@ -35,6 +37,7 @@ _KEY = (
 # Bounds against names that a server or a user makes up: past them everything is counted under `other`.
 MAX_SERIES = 2000
 MAX_TOOL_NAMES = 100
+_MAX_TOTAL = 2**53  # OTLP takes 64 bits, and one number that it cannot take costs the app the export of all metrics
 _FINISH_REASONS = frozenset(
     {
         "stop",
@@ -68,17 +71,14 @@ class Ended:
     key: Key
     duration: float
     """Seconds."""
-    response_model: str | None
-    service_tier: str | None
+    outcome: Outcome
+    http: HttpFacts
     error_type: str | None
     time_to_first_chunk: float | None
     """Seconds; streams only."""
     stream_outcome: str | None
-    retries: int
-    ratelimit_remaining: Mapping[str, int]
-    usage: Mapping[str, int]
-    finish_reasons: Iterable[str]
-    tools: Mapping[str, int]
+    billed: bool
+    """False for an answer that was counted before."""
 
 
 class _Totals:
@@ -151,32 +151,37 @@ class Metrics:
         self._duration(call.duration, attributes, context)
         if call.time_to_first_chunk is not None:
             self._first_chunk(call.time_to_first_chunk, totals.attributes, context)
-        if (tokens := call.usage.get(names.USAGE_INPUT)) is not None:
+        usage = call.outcome.usage
+        if (tokens := usage.get(names.USAGE_INPUT)) is not None:
             self._tokens(tokens, input_attributes, context)
-        if (tokens := call.usage.get(names.USAGE_OUTPUT)) is not None:
+        if (tokens := usage.get(names.USAGE_OUTPUT)) is not None:
             self._tokens(tokens, output_attributes, context)
 
     def chunk_timer(self, key: Key, context: Context | None) -> Callable[[float], None]:
         """What records the seconds between two chunks of one stream."""
-        attributes = _attributes(key)
+        with self._lock:
+            attributes = _attributes(key if key in self._active else _bounded(key, self._active))
         return lambda gap: self._chunk_time(gap, attributes, context)
 
     def _add(self, call: Ended) -> _Totals:
-        key = (*call.key, call.response_model, call.service_tier)
+        outcome = call.outcome
+        key = (*call.key, outcome.response_model, outcome.service_tier)
         totals = self._totals.get(key)
         if totals is None:
             key = _bounded(key, self._totals)
             totals = self._totals.setdefault(key, _Totals(_attributes(key)))
-        for name, tokens in call.usage.items():
+        for name, tokens in outcome.usage.items():
             totals.usage[name] = totals.usage.get(name, 0) + tokens
-        for reason in call.finish_reasons:
-            _count(totals.finish_reasons, reason if reason in _FINISH_REASONS else names.OTHER)
-        for tool, calls in call.tools.items():
-            _count(totals.tools, self._tool_name(tool), calls)
+        if call.billed:
+            for reason in outcome.finish_reasons:
+                _count(totals.finish_reasons, reason if reason in _FINISH_REASONS else names.OTHER)
+        if outcome.tool_calls is not None:
+            for tool, calls in outcome.tool_calls.by_name.items():
+                _count(totals.tools, self._tool_name(tool), calls)
         if call.stream_outcome is not None:
             _count(totals.streams, call.stream_outcome)
-        totals.retries += call.retries
-        for kind, left in call.ratelimit_remaining.items():
+        totals.retries += call.http.retries
+        for kind, left in call.http.remaining.items():
             self._remain(call.key, kind, left)
         return totals
 
@@ -201,7 +206,7 @@ class Metrics:
             def callback(_: CallbackOptions) -> Iterable[Observation]:
                 with self._lock:
                     return [
-                        Observation(value, {**totals.attributes, **more})
+                        Observation(min(value, _MAX_TOTAL), {**totals.attributes, **more})
                         for totals in self._totals.values()
                         for more, value in read(totals)
                     ]

@@ -4,9 +4,11 @@ Classes are patched, never client objects, so every client sees it, also one tha
 whether instrumentation is on: the client keeps bound wrapped methods beyond `uninstrument()`.
 """
 
+import copy
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import wrapt
@@ -15,7 +17,7 @@ from otel_openai import _guard
 from otel_openai._call import Call, begin
 from otel_openai._raw import observe_raw, observe_unread, raw_mode
 from otel_openai._reaper import reaper
-from otel_openai._streams import observe
+from otel_openai._streams import exit_behind, is_stream, observe
 from otel_openai._telemetry import Telemetry
 from otel_openai._transport import process_response
 from otel_openai.operations._base import Operation
@@ -50,6 +52,27 @@ _TABLE = (
     _Row("openai.resources.embeddings", "Embeddings", "create", EMBEDDINGS),
 )
 _CLIENT_MODULE = "openai._base_client"
+
+
+class _BoundWrapped(wrapt.BoundFunctionWrapper):  # pyright: ignore[reportMissingTypeArgument] - wrapt 1 takes none
+    """Copies and pickles by name, as the client's own functions and methods do; wrapt refuses both."""
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        instance = self._self_instance
+        return self if instance is None else getattr(copy.deepcopy(instance, memo), self.__name__)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        instance = self._self_instance
+        if instance is None:
+            return resolve_name, (f"{self.__module__}:{self.__qualname__}",)
+        return getattr, (instance, self.__name__)
+
+
+class _Wrapped(wrapt.FunctionWrapper):  # pyright: ignore[reportMissingTypeArgument]
+    __bound_function_wrapper__ = _BoundWrapped
 
 
 class _Patched(NamedTuple):
@@ -110,7 +133,7 @@ def _wrap(owner: type | None, method: str, wrapper: _Wrapper, *, warn: bool = Fa
         return
     if warn and (other := _foreign(original)) is not None:
         _warn_of(other)
-    wrapped = wrapt.FunctionWrapper(original, wrapper)
+    wrapped = _Wrapped(original, wrapper)
     setattr(owner, method, wrapped)
     _State.patched.append(_Patched(owner, method, wrapped, original))
 
@@ -172,7 +195,8 @@ def _async(operation: Operation) -> _Wrapper:
         if _current() is None:
             return inner
         outer = _await(_Unawaited(inner), operation, instance, args, kwargs)
-        outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
+        outer.__name__ = getattr(inner, "__name__", outer.__name__)  # another tool's wrapper may return any awaitable
+        outer.__qualname__ = getattr(inner, "__qualname__", outer.__qualname__)
         return outer
 
     return wrapper
@@ -187,7 +211,8 @@ class _Unawaited:
         self.coroutine = coroutine
 
     def __del__(self) -> None:
-        self.coroutine.close()
+        if hasattr(self.coroutine, "close"):
+            self.coroutine.close()
 
 
 async def _await(
@@ -198,16 +223,17 @@ async def _await(
     call = begin(telemetry, operation, instance, params) if telemetry is not None else None
     if call is None:
         return await unawaited.coroutine
+    reaper.stand_by()
     entered = call.enter()
     try:
         result = await unawaited.coroutine
-    except GeneratorExit as error:  # this coroutine is destroyed, perhaps by the garbage collector, in any context
-        exit_error = error
-        reaper.put(lambda: call.failed(exit_error))
-        raise
     except BaseException as error:
-        call.leave(entered)
-        call.failed(error)
+        if (destroyed := exit_behind(error)) is not None:
+            call.leave_if_entered(entered)
+            reaper.put(lambda: call.failed(destroyed))
+        else:
+            call.leave(entered)
+            call.failed(error)
         raise
     call.leave(entered)
     _returned(call, result, kwargs)
@@ -223,7 +249,7 @@ def _returned(call: Call, result: Any, params: dict[str, Any]) -> None:
             observe_raw(call, result)
         elif mode is not None:
             observe_unread(call, result)
-        elif hasattr(result, "_iterator"):
+        elif is_stream(result):
             observe(call, result)
         else:
             call.answered(result)

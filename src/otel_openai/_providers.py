@@ -28,7 +28,6 @@ _HOSTS: Mapping[str, str] = {
     "api.perplexity.ai": "perplexity",
     "generativelanguage.googleapis.com": "gcp.gemini",
     "aiplatform.googleapis.com": "gcp.vertex_ai",
-    ".aiplatform.googleapis.com": "gcp.vertex_ai",
     "api.moonshot.ai": "moonshot_ai",
     "api.moonshot.cn": "moonshot_ai",
     "api.cohere.ai": "cohere",
@@ -61,15 +60,20 @@ class Servers:
 
     def of(self, client: Any) -> Server:
         """The server of a client."""
-        url: object = getattr(client, "base_url", None)
-        known = self._known.get(client)
-        if known is not None and known[0] is url:
+        kept = getattr(client, "_base_url", None)  # what `base_url` returns, which takes its time
+        try:
+            known = self._known.get(client)
+        except TypeError:  # a subclass without a hash
+            return self._look(client)
+        if known is not None and known[0] is kept:
             return known[1]
-        server = self._look(client, url)
-        self._known[client] = (url, server)
+        server = self._look(client)
+        if type(client).__name__ != "_ModuleClient":  # its `base_url` is a variable of the module `openai`
+            self._known[client] = (kept, server)
         return server
 
-    def _look(self, client: Any, url: Any) -> Server:
+    def _look(self, client: Any) -> Server:
+        url = getattr(client, "base_url", None)
         address = text(getattr(url, "host", None))
         port = integer(getattr(url, "port", None)) or _DEFAULT_PORTS.get(getattr(url, "scheme", ""))
         return Server(self._provider(client, address or "", port), address, port if address else None)
@@ -86,6 +90,8 @@ class Servers:
                 return provider
         if host.startswith("bedrock-runtime.") and host.endswith(".amazonaws.com"):
             return "aws.bedrock"
+        if host.endswith("-aiplatform.googleapis.com"):  # one host a region
+            return "gcp.vertex_ai"
         if found := match(host, _HOSTS):
             return found
         return "ollama" if port == _OLLAMA_PORT else UNKNOWN

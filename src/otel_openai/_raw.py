@@ -16,7 +16,7 @@ from typing import Any
 from otel_openai import _guard
 from otel_openai._call import Call, StreamFacts
 from otel_openai._reaper import reaper
-from otel_openai._streams import is_generator, observe, shadow_close
+from otel_openai._streams import exit_behind, is_reader, is_stream, observe, shadow_close
 from otel_openai._values import fields, text
 
 _SENTINEL = "X-Stainless-Raw-Response"  # a header that the client itself sets to choose the mode
@@ -39,7 +39,7 @@ def observe_raw(call: Call, raw: Any) -> None:
     except Exception:  # no fault of ours or the app's: the app sees it when it parses
         call.end(None)
         return
-    if hasattr(parsed, "_iterator"):
+    if is_stream(parsed):
         observe(call, parsed)
     else:
         call.answered(parsed)
@@ -52,50 +52,52 @@ class _UnreadWatch:
         self._call = call
         self._ended_at: float | None = None
         self._read_whole = False
-        self._delegated = False
-        self._handled = sys.exc_info()[1]
         reaper.watch(self)
 
     def delegate(self, stream: Any) -> None:
         """The app has asked for the stream: that is where the call ends now."""
-        self._delegated = True
-        reaper.forget(self)
-        observe(self._call, stream)
+        if reaper.forget(self):
+            observe(self._call, stream)
 
-    def closed(self, closer: FrameType | None) -> None:
+    def closed(self, closer: FrameType | None, error: BaseException | None) -> None:
         """The connection is done with; what the body said is known once the app has left its `with` block."""
         self._ended_at = perf_counter()
-        self._read_whole = is_generator(closer) and sys.exc_info()[1] in (None, self._handled)
+        reading = is_reader(closer)
+        self._read_whole = reading and error is None
+        if reading and error is not None and exit_behind(error) is None and reaper.forget(self):
+            self._failed(error)
 
-    def left(self, response: Any) -> None:
-        """The app has left its `with` block."""
-        if self._delegated:
+    def left(self, response: Any, error: BaseException | None) -> None:
+        """The app has left its `with` block, for an exception or not."""
+        if not reaper.forget(self):
             return
-        reaper.forget(self)
-        error = sys.exc_info()[1]
-        if isinstance(error, GeneratorExit):
-            reaper.put(self.abandoned)
-        elif error is not None and error is not self._handled:
-            how = "cancelled" if isinstance(error, CancelledError) else "error"
-            self._call.failed(error, None, self._facts(how))
+        if error is None or self._read_whole:
+            self._finish(response)
+        elif exit_behind(error) is not None:  # perhaps of the garbage collector: nothing is read or told here
+            reaper.put(lambda: self._finish(response))
         else:
-            outcome = None if self._call.streaming else self._call.read(_parsed(response))
-            self._call.end(
-                outcome, stream=self._facts("completed" if self._read_whole else "closed"), at=self._ended_at
-            )
+            self._failed(error)
 
     def dropped(self) -> None:
         """For finalisers: have the call ended elsewhere."""
-        if not self._delegated:
+        if reaper.is_open(self):
             reaper.put(self.abandoned)
 
     def abandoned(self) -> None:
         """Nobody will read this response any more."""
-        reaper.forget(self)
-        self._call.end(None, stream=self._facts("abandoned"), at=self._ended_at)
+        if reaper.forget(self):
+            self._call.end(None, stream=self._facts("abandoned"), at=self._ended_at)
+
+    def _finish(self, response: Any) -> None:
+        outcome = None if self._call.streaming else self._call.read(_parsed(response))
+        self._call.end(outcome, stream=self._facts("closed"), at=self._ended_at)
+
+    def _failed(self, error: BaseException) -> None:
+        how = "cancelled" if isinstance(error, CancelledError) else "error"
+        self._call.failed(error, None, self._facts(how))
 
     def _facts(self, how: str) -> StreamFacts | None:
-        return StreamFacts(outcome=how) if self._call.streaming else None
+        return StreamFacts(outcome="completed" if self._read_whole else how) if self._call.streaming else None
 
 
 def observe_unread(call: Call, response: Any) -> None:
@@ -105,14 +107,16 @@ def observe_unread(call: Call, response: Any) -> None:
     is_async = inspect.iscoroutinefunction(kind.close)
     shadow_close(response.http_response, "aclose" if is_async else "close", watch)
     own: dict[str, Any] = response.__dict__
+    handled = sys.exc_info()[1]
 
     def left() -> None:
         for name in ("close", "parse"):  # leaves no reference cycle
             own.pop(name, None)
-        _left(watch, response)
+        error = sys.exc_info()[1]
+        _left(watch, response, None if error is handled else error)
 
     def parsed(result: Any) -> Any:
-        if hasattr(result, "_iterator"):
+        if is_stream(result):
             _delegate(watch, result)
         return result
 
@@ -146,8 +150,8 @@ def _delegate(watch: _UnreadWatch, stream: Any) -> None:
 
 
 @_guard.contained("ending a streaming response")
-def _left(watch: _UnreadWatch, response: Any) -> None:
-    watch.left(response)
+def _left(watch: _UnreadWatch, response: Any, error: BaseException | None) -> None:
+    watch.left(response, error)
 
 
 def _parsed(response: Any) -> Any:

@@ -1,8 +1,8 @@
 """Ends what the garbage collector found, outside of the finaliser.
 
 A finaliser can run while its own thread holds a lock of the SDK or of the HTTP library, so a finaliser only puts a
-note on a queue whose `put` is re-entrant; one small daemon thread does the rest. It starts with the first stream, again
-after a fork, and what is left is ended at interpreter exit, before the SDK shuts down.
+note on a queue whose `put` is re-entrant; one small daemon thread does the rest. It starts with the first stream or
+coroutine, again after a fork, and what is left is ended at interpreter exit, before the SDK shuts down.
 """
 
 import atexit
@@ -40,12 +40,24 @@ class Reaper:
     def watch(self, opened: Open) -> None:
         """Remember to end this, should nobody else do. Not for finalisers."""
         self._open.add(opened)
+        self.stand_by()
+
+    def stand_by(self) -> None:
+        """Be there for what may be put. Not for finalisers."""
         if self._thread is None:
             self._start()
 
-    def forget(self, opened: Open) -> None:
-        """It has ended."""
-        self._open.discard(opened)
+    def is_open(self, opened: Open) -> bool:
+        """Whether it has not ended yet."""
+        return opened in self._open
+
+    def forget(self, opened: Open) -> bool:
+        """It has ended. False where it had before, or where it is for the parent of this process to tell."""
+        try:
+            self._open.remove(opened)
+        except KeyError:
+            return False
+        return True
 
     def put(self, end: Callable[[], None]) -> None:
         """Have something ended on the reaper's thread. For finalisers: takes no lock and calls nothing else."""

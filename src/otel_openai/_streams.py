@@ -5,11 +5,11 @@ The stream stays the client's own object. Three things are hooked on it: `_itera
 `StreamWatch` must never refer to the stream, its generator or its response, or the finaliser would never run.
 """
 
-import os
+import math
 import sys
 import weakref
 from asyncio import CancelledError
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from time import perf_counter
 from types import FrameType
@@ -26,16 +26,15 @@ class StreamWatch:
 
     __slots__ = (
         "_call",
-        "_chunk_timer",
         "_chunks",
         "_ended",
         "_first_at",
-        "_handled",
         "_last_at",
         "_max_gap",
         "_observe",
+        "_opened_at",
         "_outcome",
-        "_process",
+        "_time",
     )
 
     def __init__(self, call: Call) -> None:
@@ -45,32 +44,42 @@ class StreamWatch:
         self._outcome = observer.outcome
         self._chunks = 0
         self._first_at: float | None = None
-        self._last_at = perf_counter()
+        self._opened_at = perf_counter()
+        self._last_at = math.inf  # so that nothing was awaited before the first chunk
         self._max_gap = 0.0
         self._ended = False
-        # A stream opened inside an `except` block is not ended by the exception that is being handled there.
-        self._handled = sys.exc_info()[1]
-        self._process = os.getpid()
-        self._chunk_timer = call.chunk_timer()
+        self._time = call.chunk_timer()
         reaper.watch(self)
 
     def feed(self, chunk: Any) -> None:
         """Take note of one chunk. The hot path: nothing here may allocate anything that lasts."""
-        if self._ended:
-            return
         try:
             now = perf_counter()
-            if self._chunks:
-                gap = now - self._last_at
-                self._max_gap = max(self._max_gap, gap)
-                if self._chunk_timer is not None:
-                    self._chunk_timer(gap)
+            gap = now - self._last_at
             self._last_at = now
+            if gap > self._max_gap:  # noqa: PLR1730 - max() is a call, for every chunk
+                self._max_gap = gap
             self._chunks += 1
             if self._observe(chunk):
                 self._first_at = now
         except Exception:
             _guard.contain("reading a chunk")
+
+    def feed_and_time(self, chunk: Any) -> None:
+        """Take note of one chunk, and record how long it was awaited, unless it is only the usage at the end."""
+        last_at = self._last_at
+        self.feed(chunk)
+        is_output = getattr(chunk, "choices", None) != []
+        if is_output and self._chunks > 1 and self._time is not None and not self._ended:
+            try:
+                self._time(self._last_at - last_at)
+            except Exception:
+                _guard.contain("timing a chunk")
+
+    @property
+    def feeder(self) -> Callable[[Any], None]:
+        """What each chunk is given to."""
+        return self.feed if self._time is None else self.feed_and_time
 
     def exhausted(self) -> None:
         """The server has ended the stream."""
@@ -81,20 +90,15 @@ class StreamWatch:
         """The stream, or the app's `with` block around it, ended in an exception."""
         self._end("cancelled" if isinstance(error, CancelledError) else "error", self._read(), error)
 
-    def closed(self, closer: FrameType | None) -> None:
-        """The response is being closed: by the app, or from within the iteration, which tells its end by itself.
-
-        Args:
-            closer: The frame that called `close`.
-        """
+    def closed(self, closer: FrameType | None, error: BaseException | None) -> None:
+        """The response is being closed: by the app, or from within the iteration, which tells its end by itself."""
         if self._ended or self._is_iterated_in(closer):
             return
-        error = sys.exc_info()[1]
-        if isinstance(error, GeneratorExit):  # a generator is being closed, perhaps by the garbage collector
-            self.dropped("abandoned" if is_generator(closer) else "closed")
-        elif error is not None and error is not self._handled:
+        if exit_behind(error) is not None:
+            self.dropped("abandoned" if is_reader(closer) else "closed")
+        elif error is not None:
             self.failed(error)
-        elif is_generator(closer):
+        elif is_reader(closer):
             self._end("completed", self._read(), counted=False)  # the app has read the body past the stream
         else:
             self._end("closed", self._read())
@@ -113,8 +117,7 @@ class StreamWatch:
 
     def abandoned(self, how: str = "abandoned") -> None:
         """Nobody will read this stream any more; it ends as of its last chunk."""
-        if self._process == os.getpid():
-            self._end(how, self._read(), at=self._last_at)
+        self._end(how, self._read(), at=self._last_at if self._chunks else self._opened_at)
 
     def _read(self) -> Outcome | None:
         try:
@@ -133,8 +136,9 @@ class StreamWatch:
         counted: bool = True,
     ) -> None:
         self._ended = True
-        self._handled = None
-        reaper.forget(self)
+        self._observe = _ignore
+        if not reaper.forget(self):
+            return
         facts = StreamFacts(
             outcome=how,
             chunks=self._chunks if counted else None,
@@ -147,12 +151,26 @@ class StreamWatch:
             self._call.failed(error, outcome, facts)
 
 
+def _ignore(_: object) -> bool:
+    return False
+
+
 class Closable(Protocol):
     """Told when a response is closed."""
 
-    def closed(self, closer: FrameType | None) -> None:
-        """It is being closed now."""
+    def closed(self, closer: FrameType | None, error: BaseException | None) -> None:
+        """It is being closed now.
+
+        Args:
+            closer: The frame that called `close`.
+            error: The exception that it is closed for.
+        """
         ...
+
+
+def is_stream(result: object) -> bool:
+    """True for a Stream or AsyncStream. A model is not asked by hasattr: it searches long before it fails."""
+    return "_iterator" in getattr(result, "__dict__", ())
 
 
 def observe(call: Call, stream: Any) -> None:
@@ -163,12 +181,13 @@ def observe(call: Call, stream: Any) -> None:
     shadow_close(stream.response, "aclose" if is_async else "close", watch)
     # Other tools test for the exact type of a generator here.
     stream._iterator = _observe_async(inner, watch) if is_async else _observe(inner, watch)
-    # Not at interpreter exit, where the SDK may be gone: the reaper ends what is open before that.
-    weakref.finalize(stream, watch.dropped).atexit = False
+    # The response, as another stream may be reading it (`raw.parse(to=...)`). Not at interpreter exit, where the SDK
+    # may be gone: the reaper ends what is open before that.
+    weakref.finalize(stream.response, watch.dropped).atexit = False
 
 
 def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, None]:
-    feed = watch.feed
+    feed = watch.feeder
     try:
         for chunk in inner:
             feed(chunk)
@@ -183,16 +202,16 @@ def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, N
 
 
 async def _observe_async(inner: AsyncIterator[Any], watch: StreamWatch) -> AsyncGenerator[Any, None]:
-    feed = watch.feed
+    feed = watch.feeder
     try:
         async for chunk in inner:
             feed(chunk)
             yield chunk
-    except GeneratorExit:
-        watch.dropped()
-        raise
     except BaseException as error:
-        watch.failed(error)
+        if exit_behind(error) is None:
+            watch.failed(error)
+        else:
+            watch.dropped()
         raise
     watch.exhausted()
 
@@ -210,6 +229,9 @@ def shadow_close(response: Any, name: str, watch: Closable) -> None:
     """
     before = response.__dict__.get(name)
     original = before or getattr(response, name)
+    # A stream opened inside an `except` block is not ended by the exception that is being handled there. It is kept
+    # here, and nowhere outside of the response: its traceback may lead to the stream, which would then never be freed.
+    handled = sys.exc_info()[1]
 
     def told(closer: FrameType) -> None:
         # The first close is the only one that tells anything. Taking the shadow off again leaves no reference cycle.
@@ -217,7 +239,8 @@ def shadow_close(response: Any, name: str, watch: Closable) -> None:
             del response.__dict__[name]
             if before is not None:
                 response.__dict__[name] = before
-        _tell(watch, closer)
+        error = sys.exc_info()[1]
+        _tell(watch, closer, None if error is handled else error)
 
     def close() -> None:
         told(sys._getframe(1))
@@ -231,13 +254,34 @@ def shadow_close(response: Any, name: str, watch: Closable) -> None:
     setattr(response, name, shadow)
 
 
-def _tell(watch: Closable, closer: FrameType) -> None:
+def _tell(watch: Closable, closer: FrameType, error: BaseException | None) -> None:
     try:
-        watch.closed(closer)
+        watch.closed(closer, error)
     except Exception:
         _guard.contain("ending a stream that was closed")
 
 
-def is_generator(frame: FrameType | None) -> bool:
-    """True where a generator, so the HTTP library or the client while reading, calls; the app calls a method."""
-    return frame is not None and bool(frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
+def exit_behind(error: BaseException | None) -> GeneratorExit | None:
+    """The reason why a generator or coroutine is being closed, perhaps by the garbage collector, in any context.
+
+    While they clean up after it, asyncio and the HTTP library may raise something else.
+    """
+    for _ in range(_MAX_CHAIN):
+        if error is None or isinstance(error, GeneratorExit):
+            return error
+        error = error.__context__
+    return None
+
+
+_MAX_CHAIN = 50
+
+
+def is_reader(frame: FrameType | None) -> bool:
+    """True where a generator of the client or of the HTTP library calls, which is how they read."""
+    if frame is None or not frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+        return False
+    module = frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.partition(".")[0] in _READERS
+
+
+_READERS = frozenset({"openai", "httpx", "httpx2"})

@@ -13,7 +13,9 @@ from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, count, text
 
 _RETRY_COUNT = "x-stainless-retry-count"  # a request header of the client's own
-_HEADERS = frozenset({b"x-request-id", b"retry-after", b"openai-processing-ms"})
+_HEADERS = {
+    name.encode(): names.HTTP_RESPONSE_HEADER + name for name in ("x-request-id", "retry-after", "openai-processing-ms")
+}
 _RATELIMIT = b"x-ratelimit-"
 _RATELIMIT_KINDS = (b"limit-", b"remaining-", b"reset-")
 _REMAINING = b"x-ratelimit-remaining-"
@@ -67,11 +69,12 @@ class HttpFacts:
             attributes[names.HTTP_STATUS_CODE] = self.status
         if self.retries:
             attributes[names.HTTP_RESEND_COUNT] = self.retries
+        headers: dict[str, list[str]] = {}
         for key, value in self.headers:
-            name = text(key.decode("latin-1"), 64)
-            told = text(value.decode("latin-1"))
-            if name is not None and told is not None:
-                attributes[names.HTTP_RESPONSE_HEADER + name] = [told]
+            name = _HEADERS.get(key) or names.HTTP_RESPONSE_HEADER + key[:64].decode("latin-1")
+            if (told := text(value.decode("latin-1"))) is not None:
+                headers.setdefault(name, []).append(told)
+        attributes.update(headers)
         return attributes
 
 

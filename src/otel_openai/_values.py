@@ -10,7 +10,7 @@ AttributeValue: TypeAlias = str | bool | int | float | Sequence[str]
 
 MAX_TEXT = 256
 MAX_ITEMS = 32
-_INT64 = 2**63
+MAX_INT = 2**63  # OTLP carries 64 bits
 
 # How one request argument becomes one attribute: its name, and the reader of its value.
 Rule: TypeAlias = tuple[str, Callable[[Any], AttributeValue | None]]
@@ -20,6 +20,8 @@ _EMPTY: dict[str, Any] = {}
 
 def text(value: object, limit: int = MAX_TEXT) -> str | None:
     """A non-empty string of at most `limit` characters, lone surrogates replaced (OTLP cannot encode them)."""
+    if type(value) is str and 0 < len(value) <= limit and value.isascii():
+        return value  # nearly always
     if not isinstance(value, str) or not value:
         return None
     if type(value) is not str:
@@ -35,13 +37,13 @@ def integer(value: object) -> int | None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
             return None
         value = int(value)
-    return value if -_INT64 <= value < _INT64 else None
+    return value if -MAX_INT <= value < MAX_INT else None
 
 
 def count(value: object) -> int | None:
     """An int of 64 bits that is not negative."""
-    number_ = integer(value)
-    return number_ if number_ is not None and number_ >= 0 else None
+    whole = value if type(value) is int else integer(value)
+    return whole if whole is not None and 0 <= whole < MAX_INT else None
 
 
 def number(value: object) -> float | None:
@@ -69,15 +71,16 @@ def listed(value: object) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
-def fields(value: object) -> dict[str, Any]:
+def fields(value: Any) -> dict[str, Any]:
     """The fields of a model, the unknown ones of a compatible server included; a dict as it is; else nothing."""
     if type(value) is dict:
         return cast("dict[str, Any]", value)
-    own: dict[str, Any] | None = getattr(value, "__dict__", None)
-    if own is None:
-        return _EMPTY
-    extra = getattr(value, "__pydantic_extra__", None)
-    return {**own, **extra} if extra else own
+    try:
+        own: dict[str, Any] = value.__dict__
+        unknown: Any = value.__pydantic_extra__
+    except AttributeError:
+        return getattr(value, "__dict__", _EMPTY)
+    return {**own, **unknown} if unknown else own
 
 
 def extra(value: object, name: str) -> Any:

@@ -12,20 +12,28 @@ from otel_openai._values import AttributeValue
 from otel_openai.operations._choices import ToolCalls
 
 
+def _none() -> list[Any]:  # `list[str]` would do, but to call it takes ten times as long
+    return []
+
+
+def _nothing() -> dict[str, Any]:
+    return {}
+
+
 @dataclass(slots=True)
 class Outcome:
     """What an answer said, whole or as far as it came."""
 
     response_id: str | None = None
     response_model: str | None = None
-    finish_reasons: list[str] = field(default_factory=list[str])
-    usage: dict[str, int] = field(default_factory=dict[str, int])
+    finish_reasons: list[str] = field(default_factory=_none)
+    usage: dict[str, int] = field(default_factory=_nothing)
     """Counts by attribute name (`gen_ai.usage.*`); absent where the server reported none."""
     tool_calls: ToolCalls | None = None
     """None where the answer has no choice, or the API knows no tools."""
     service_tier: str | None = None
     system_fingerprint: str | None = None
-    attributes: dict[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
+    attributes: dict[str, AttributeValue] = field(default_factory=_nothing)
     error: object = None
     """The error object of a body that came with HTTP 200, or the body itself where it is no answer at all."""
     complete: bool = True

@@ -29,6 +29,10 @@ class FinishReasons:
             self.by_index[key] = None
         return key
 
+    def whole(self, index: object, position: int) -> int:
+        """Like `choice`, for a whole answer: a second choice under the same index is told by its position."""
+        return self.choice(None if type(index) is int and index in self.by_index else index, position)
+
     def finished(self, key: int, reason: object) -> None:
         """Note the reason that a choice has ended for, as the server spelled it."""
         if key in self.by_index and (spelled := text(reason, 64)) is not None:
@@ -44,6 +48,8 @@ class FinishReasons:
 
     def as_list(self) -> list[str]:
         """Reasons by position. Gaps are told too, unless a server numbers its choices absurdly high."""
+        if len(self.by_index) == 1 and 0 in self.by_index:  # nearly always
+            return [self.by_index[0] or FINISH_ERROR]
         highest = max(self.by_index, default=-1)
         positions = range(highest + 1) if highest < MAX_CHOICES else sorted(self.by_index)
         return [self.by_index.get(position) or FINISH_ERROR for position in positions]
@@ -115,6 +121,7 @@ class ToolCallDeltas:
                 self.calls.add(name)
             return
         self._open[key] = identity
+        self._open.setdefault((choice, None), None)  # what comes with neither index, id nor name goes on with a call
         self.calls.add(name)
         if name:
             self._nameless.discard(key)

@@ -33,31 +33,34 @@ def _request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 
 def _response(result: Any) -> Outcome:
+    told = fields(result)
     reasons = FinishReasons()
     calls = ToolCalls()
-    usage = getattr(result, "usage", None)
-    for position, choice in enumerate(listed(getattr(result, "choices", None))):
-        key = reasons.choice(getattr(choice, "index", None), position)
-        reasons.finished(key, getattr(choice, "finish_reason", None))
-        _add_tool_calls(calls, getattr(choice, "message", None))
-        usage = usage or extra(choice, "usage")  # Moonshot
+    usage = told.get("usage")
+    for position, item in enumerate(listed(told.get("choices"))):
+        choice = fields(item)
+        key = reasons.whole(choice.get("index"), position)
+        reasons.finished(key, choice.get("finish_reason"))
+        _add_tool_calls(calls, fields(choice.get("message")))
+        usage = usage or choice.get("usage")  # Moonshot
     return Outcome(
-        response_id=text(getattr(result, "id", None)),
-        response_model=text(getattr(result, "model", None)),
+        response_id=text(told.get("id")),
+        response_model=text(told.get("model")),
         finish_reasons=reasons.as_list(),
         usage=read_usage(usage),
         tool_calls=calls if reasons else None,
-        service_tier=text(getattr(result, "service_tier", None)),
-        system_fingerprint=text(getattr(result, "system_fingerprint", None)),
+        service_tier=text(told.get("service_tier")),
+        system_fingerprint=text(told.get("system_fingerprint")),
         error=body_error(result, answered=bool(reasons)),
     )
 
 
-def _add_tool_calls(calls: ToolCalls, message: Any) -> None:
-    for call in listed(getattr(message, "tool_calls", None)):
-        calls.add(_tool_name(call))
-    if (function_call := getattr(message, "function_call", None)) is not None:  # the predecessor of tool calls
-        calls.add(getattr(function_call, "name", None))
+def _add_tool_calls(calls: ToolCalls, message: Mapping[str, Any]) -> None:
+    if tool_calls := message.get("tool_calls"):
+        for call in listed(tool_calls):
+            calls.add(_tool_name(call))
+    if (function_call := message.get("function_call")) is not None:  # the predecessor of tool calls
+        calls.add(fields(function_call).get("name"))
 
 
 def _tool_name(call: Any) -> object:
@@ -69,10 +72,11 @@ def body_error(result: Any, *, answered: bool) -> object:
     """The error that a body carries although the status was 200: None, an error object, or the text of a body."""
     if isinstance(result, str):
         return result
-    error = extra(result, "error")
+    unknown: dict[str, Any] = getattr(result, "__pydantic_extra__", None) or {}
+    error: object = unknown.get("error") or fields(unknown.get("x_groq")).get("error")
     if error is None and not answered and getattr(result, "object", None) == "error":  # vLLM before 0.6
         error = result
-    return error or fields(extra(result, "x_groq")).get("error")
+    return {"message": error} if isinstance(error, str) else error
 
 
 class ChatObserver:
@@ -85,9 +89,9 @@ class ChatObserver:
         "_fingerprint",
         "_id",
         "_model",
-        "_output",
         "_reasons",
         "_tier",
+        "_under_way",
         "_usage",
     )
 
@@ -100,73 +104,69 @@ class ChatObserver:
         self._tier: object = None
         self._fingerprint: object = None
         self._error: object = None
-        self._begun = False
-        self._output = False
+        self._under_way: dict[int, str | None] = {}  # the choices, once any output was seen
 
-    def chunk(self, chunk: Any, /) -> bool:  # noqa: C901 - split up, every chunk would pay for the calls
-        """Hot path: a chunk that only carries more content costs a few attribute reads."""
+    def chunk(self, chunk: Any, /) -> bool:
+        """Take note of one chunk.
+
+        Hot path: most chunks carry one more piece of one choice's content and nothing else. They are told by their
+        fields alone (a getattr on a model is slow), and any surprise leads to the patient way.
+        """
+        try:
+            told = chunk.__dict__
+            (choice,) = told["choices"]
+            piece = choice.__dict__
+            delta = piece["delta"].__dict__
+            if (
+                delta["content"]
+                and delta["tool_calls"] is None
+                and piece["finish_reason"] is None
+                and told["usage"] is None
+                and piece["index"] in self._under_way
+            ):
+                return False
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass
+        return self._chunk(chunk)
+
+    def _chunk(self, chunk: Any) -> bool:
         usage = getattr(chunk, "usage", None)
         if usage is not None:
             self._usage = usage  # the last one counts: some servers send a running total, others one for each choice
-        choices = getattr(chunk, "choices", None)
-        if choices.__class__ is not list or not choices:
-            self._look_around(chunk)
-            return False
         output = False
-        only_content = self._begun
-        known = self._reasons.by_index
-        for position, choice in enumerate(choices):
-            key = getattr(choice, "index", None)
-            if key.__class__ is not int or key not in known:
-                key = self._reasons.choice(key, position)
-            delta = getattr(choice, "delta", None)
-            if getattr(delta, "content", None):
-                output = True
-            else:
-                only_content = False
-                output = self._other_output(key, delta) or output
-            tool_calls = getattr(delta, "tool_calls", None)
-            if tool_calls:
-                output = True
-                for call in listed(tool_calls):
-                    self._calls.delta(key, getattr(call, "index", None), getattr(call, "id", None), _tool_name(call))
-            reason = getattr(choice, "finish_reason", None)
-            if reason is not None:
-                only_content = False
-                self._reasons.finished(key, reason)
-                self._usage = extra(choice, "usage") or self._usage  # Moonshot
-        if not only_content:
-            self._look_around(chunk)
-        if output and not self._output:
-            self._output = True
+        for position, choice in enumerate(listed(getattr(chunk, "choices", None))):
+            key = self._reasons.choice(getattr(choice, "index", None), position)
+            output = self._delta(key, getattr(choice, "delta", None)) or output
+            self._reasons.finished(key, getattr(choice, "finish_reason", None))
+            self._usage = extra(choice, "usage") or self._usage  # Moonshot
+        self._look_around(chunk)
+        if output and not self._under_way:
+            self._under_way = self._reasons.by_index
             return True
         return False
 
-    def _other_output(self, key: int, delta: Any) -> bool:
-        """Output other than text and tool calls: the predecessor of tool calls, a refusal, reasoning, audio."""
-        function_call = getattr(delta, "function_call", None)
+    def _delta(self, choice: int, delta: Any) -> bool:
+        """Count the tool calls of a delta; True where it carries output of any kind."""
+        output = bool(getattr(delta, "content", None) or getattr(delta, "refusal", None))
+        for call in listed(getattr(delta, "tool_calls", None)):
+            output = True
+            self._calls.delta(choice, getattr(call, "index", None), getattr(call, "id", None), _tool_name(call))
+        function_call = getattr(delta, "function_call", None)  # the predecessor of tool calls
         if function_call is not None:
-            self._calls.delta(key, -1, None, getattr(function_call, "name", None))
-            return True
-        if self._output:
-            return False
-        return bool(
-            getattr(delta, "refusal", None)
-            or extra(delta, "reasoning_content")
-            or extra(delta, "reasoning")
-            or extra(delta, "audio")
-        )
+            output = True
+            self._calls.delta(choice, -1, None, getattr(function_call, "name", None))
+        output = output or bool(extra(delta, "reasoning_content") or extra(delta, "reasoning"))
+        return output or bool(getattr(delta, "audio", None))  # newer clients know this field, older ones do not
 
     def _look_around(self, chunk: Any) -> None:
-        """Read what is beside the choices, on the chunks that begin or end something."""
-        self._begun = True
+        """Read what is beside the choices."""
         self._id = self._id or getattr(chunk, "id", None)
         self._model = self._model or getattr(chunk, "model", None)
         self._tier = self._tier or getattr(chunk, "service_tier", None)
         self._fingerprint = self._fingerprint or getattr(chunk, "system_fingerprint", None)
         if (groq := extra(chunk, "x_groq")) is not None:
             self._usage = fields(groq).get("usage") or self._usage
-        self._error = body_error(chunk, answered=bool(self._reasons)) or self._error
+        self._error = body_error(chunk, answered=bool(getattr(chunk, "choices", None))) or self._error
 
     def outcome(self) -> Outcome:
         """What was seen until now."""

@@ -53,7 +53,7 @@ class CompletionsObserver:
             self._usage = usage
         choices = getattr(chunk, "choices", None)
         if choices.__class__ is not list or not choices:
-            self._error = body_error(chunk, answered=bool(self._reasons)) or self._error
+            self._error = body_error(chunk, answered=False) or self._error
             return False
         output = False
         for position, choice in enumerate(choices):

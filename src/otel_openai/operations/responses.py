@@ -1,6 +1,7 @@
 """Responses: `responses.create`, `.parse`, `.compact` and `.retrieve` (`.stream` calls one of them)."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from otel_openai import _semconv as names
@@ -85,7 +86,16 @@ _RUN_BY_APP = frozenset({"function_call", "custom_tool_call", "computer_call", "
 
 
 def _asks_app(result: Any) -> bool:
-    return any(getattr(item, "type", None) in _RUN_BY_APP for item in listed(result.output))
+    return any(_is_run_by_app(item) for item in listed(result.output))
+
+
+def _is_run_by_app(item: Any) -> bool:
+    kind = getattr(item, "type", None)
+    if kind == "shell_call":  # in a container of the server's, or on the app's machine
+        return fields(getattr(item, "environment", None)).get("type") == "local"
+    if kind == "tool_search_call":
+        return getattr(item, "execution", None) == "client"
+    return isinstance(kind, str) and kind in _RUN_BY_APP
 
 
 def _count_tool_call(calls: ToolCalls, item: Any) -> bool:
@@ -100,10 +110,17 @@ def _count_tool_call(calls: ToolCalls, item: Any) -> bool:
 def _error(result: Any, status: object) -> object:
     error = getattr(result, "error", None)
     if error is not None and (status == "failed" or status is None):
-        return error
+        return {"message": error} if isinstance(error, str) else error
     if status == "failed":
         return {}
     return body_error(result, answered=status is not None)
+
+
+def _as_object(response: Any) -> Any:
+    """A response in an event that this version of the client does not know: it comes as plain JSON."""
+    items: list[Any] = listed(response.get("output"))
+    output = [SimpleNamespace(**item) if isinstance(item, dict) else item for item in items]
+    return SimpleNamespace(**{**response, "output": output})
 
 
 class ResponsesObserver:
@@ -120,13 +137,16 @@ class ResponsesObserver:
         self._output = False
 
     def chunk(self, event: Any, /) -> bool:
-        """Hot path: a delta costs one attribute read and one look into a table."""
+        """Take note of one event. Hot path: most events are deltas, and only their type is looked at."""
+        try:
+            if event.__dict__["type"] not in _HANDLERS and self._output:
+                return False
+        except (AttributeError, KeyError, TypeError):
+            pass
         kind = getattr(event, "type", None)
-        handle = _HANDLERS.get(kind) if type(kind) is str else None
+        handle = _HANDLERS.get(kind) if type(kind) is str or kind is None else None
         if handle is not None:
             handle(self, event)
-        elif kind is None:
-            self._error = body_error(event, answered=False) or self._error
         if self._output or type(kind) is not str:
             return False
         self._output = kind.endswith(".delta") or (kind == "response.output_item.added" and self._calls.count > 0)
@@ -134,7 +154,8 @@ class ResponsesObserver:
 
     def state(self, event: Any) -> None:
         """An event that carries the response as it stands."""
-        self._last = getattr(event, "response", None) or self._last
+        response = getattr(event, "response", None)
+        self._last = (_as_object(response) if response.__class__ is dict else response) or self._last
 
     def end(self, event: Any) -> None:
         """The last event."""
@@ -144,18 +165,25 @@ class ResponsesObserver:
     def item(self, event: Any) -> None:
         """An output item that begins or is done."""
         item = getattr(event, "item", None)
-        key = getattr(item, "id", None) or getattr(event, "output_index", None)
-        if isinstance(key, (str, int)):
-            if key in self._items:
-                return
-            if _count_tool_call(self._calls, item) and len(self._items) < 8 * MAX_CHOICES:
-                self._items.add(key)
-        elif getattr(event, "type", None) == "response.output_item.done":
+        key = text(getattr(item, "id", None)) or getattr(event, "output_index", None)
+        is_key = isinstance(key, (str, int))
+        if is_key and key in self._items:
+            return
+        known = is_key and len(self._items) < 8 * MAX_CHOICES
+        if known and _count_tool_call(self._calls, item):
+            self._items.add(key)
+        elif not known and getattr(event, "type", None) == "response.output_item.done":  # told twice, counted once
             _count_tool_call(self._calls, item)
 
     def failed(self, event: Any) -> None:
         """An error event, which the client does not raise."""
         self._error = event
+
+    def untyped(self, event: Any) -> None:
+        """An event of no type: an error of some servers, or of clients of 2025, which yield `error` wrapped."""
+        sent = extra(event, "data")
+        wrapped = sent if fields(sent).get("type") == "error" else None
+        self._error = body_error(event, answered=False) or wrapped or self._error
 
     def outcome(self) -> Outcome:
         """What was seen until now."""
@@ -181,6 +209,7 @@ _HANDLERS = {
     "response.failed": ResponsesObserver.end,
     "response.cancelled": ResponsesObserver.end,
     "error": ResponsesObserver.failed,
+    None: ResponsesObserver.untyped,
 }
 
 
