@@ -1,5 +1,6 @@
 """Fixtures: the scripted server, the real client of both kinds, and what the instrumentation told."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -16,6 +17,13 @@ def _faults_are_seen() -> Iterator[None]:
     _guard.reraise = True
     yield
     _guard.reraise = False
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collections_are_short() -> None:
+    """What is imported by now need not be looked at by every run of the garbage collector that a test makes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

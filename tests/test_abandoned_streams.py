@@ -1,0 +1,190 @@
+"""Streams that nobody ends: the garbage collector finds them, and the reaper's thread tells of them, never a finaliser."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+
+from otel_openai._reaper import reaper
+from server import Gate, ScriptedServer, sse
+from streamed import CHAT, described, entered, one_stream_was_told
+from support import Api, Told, client, collect
+
+REAPER = "otel-openai-reaper"
+
+
+class Watcher(SpanProcessor):
+    """Holds a lock while a span is ended, as processors do, and notes the thread."""
+
+    def __init__(self, told: Told) -> None:
+        self.lock = threading.Lock()
+        self.threads: list[str] = []
+        self.started: list[Any] = []
+        told.tracer_provider.add_span_processor(self)
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002 - the base class names it
+        self.started.append(span)
+
+    def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002
+        self.threads.append(threading.current_thread().name)
+        with self.lock:
+            pass
+
+
+@pytest.fixture
+def watcher(told: Told) -> Watcher:
+    return Watcher(told)
+
+
+# What is kept in a list until the collector may find it.
+
+
+async def read(api: Api) -> Any:
+    stream = await CHAT.open(api)
+    await api.next(stream)
+    return stream
+
+
+async def unread(api: Api) -> Any:
+    return await CHAT.open(api)
+
+
+async def unparsed(api: Api) -> Any:
+    made = api.client.chat.completions.with_raw_response.create(**CHAT.arguments, stream=True)
+    return await made if api.is_async else made
+
+
+async def never_left(api: Api) -> Any:
+    manager = api.client.chat.completions.with_streaming_response.create(**CHAT.arguments, stream=True)
+    return await entered(manager).__aenter__()
+
+
+async def helper(api: Api) -> Any:
+    stream = await entered(api.client.beta.chat.completions.stream(**CHAT.arguments)).__aenter__()
+    await api.next(stream)
+    return stream
+
+
+Keep = Callable[[Api], Awaitable[Any]]
+KEPT: list[Keep] = [read, unread, unparsed, never_left, helper]
+
+
+@pytest.mark.parametrize("keep", KEPT)
+async def test_what_the_collector_finds_is_told_by_the_reaper(
+    api: Api, server: ScriptedServer, told: Told, watcher: Watcher, keep: Keep
+) -> None:
+    server.reply(sse(*CHAT.begin, Gate()))
+    kept = [await keep(api)]
+
+    kept.clear()
+    await collect()
+
+    one_stream_was_told(told, "abandoned")
+    assert watcher.threads == [REAPER]
+    assert told.span.status.status_code.name == "UNSET"
+
+
+# The collector runs while its own thread holds a lock of the SDK.
+
+
+@contextmanager
+def a_processor_ends_a_span(watcher: Watcher) -> Generator[None]:
+    with watcher.lock:
+        yield
+
+
+@contextmanager
+def an_attribute_is_set(watcher: Watcher) -> Generator[None]:
+    with watcher.started[-1]._lock:
+        yield
+
+
+@contextmanager
+def a_metric_is_recorded(_: Watcher) -> Generator[None]:
+    with ExitStack() as held:
+        for aggregation in [found for found in gc.get_objects() if "HistogramAggregation" in type(found).__name__]:
+            held.enter_context(aggregation._lock)
+        yield
+
+
+LOCKS = [a_processor_ends_a_span, an_attribute_is_set, a_metric_is_recorded]
+
+
+@pytest.mark.parametrize("keep", KEPT)
+@pytest.mark.parametrize("while_", LOCKS)
+async def test_a_collection_under_a_lock_of_the_sdk_does_not_deadlock(
+    api: Api, server: ScriptedServer, told: Told, watcher: Watcher, keep: Keep, while_: Any
+) -> None:
+    server.reply(sse(*CHAT.frames), sse(*CHAT.begin, Gate()))
+    await api.drain(await CHAT.open(api))
+    kept = [await keep(api)]
+
+    def collect_under_the_lock() -> None:
+        with while_(watcher):
+            kept.clear()
+            gc.collect()
+
+    thread = threading.Thread(target=collect_under_the_lock, daemon=True)
+    thread.start()
+    thread.join(5)
+
+    assert not thread.is_alive()
+    await collect()
+    assert [span.attributes["otel_openai.stream.outcome"] for span in told.spans if span.attributes] == [
+        "completed",
+        "abandoned",
+    ]
+
+
+# A coroutine that awaits a chunk, destroyed where there is no loop.
+
+
+async def test_a_reader_destroyed_while_it_awaits_a_chunk_is_told_by_the_reaper(
+    server: ScriptedServer, told: Told, watcher: Watcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.reply(sse(*CHAT.begin, Gate()))
+    async with client("async", server.base_url) as made:
+        stream = await CHAT.open(Api("async", made))
+        for _ in CHAT.begin:
+            await stream.__anext__()
+        reader: Any = stream.__anext__()
+        reader.send(None)  # as a loop does
+        with suppress(Exception):  # the HTTP library fails at cleaning up where there is no loop
+            await asyncio.to_thread(reader.close)
+        del reader, stream
+        await collect()
+
+    assert described(told.span) == CHAT.expected("abandoned", CHAT.begun_after, server=server)
+    assert watcher.threads == [REAPER]
+    assert [record for record in caplog.records if record.name.startswith(("otel_openai", "opentelemetry"))] == []
+
+
+# Many.
+
+
+async def test_a_thousand_abandoned_streams_leave_nothing_behind(
+    api: Api, server: ScriptedServer, told: Told
+) -> None:
+    server.always(sse(*CHAT.begin, Gate()))
+
+    for _ in range(20):
+        for _ in range(50):
+            await read(api)
+        await collect()
+        server.requests.clear()
+
+    assert len(told.spans) == 1000
+    assert told.total("otel_openai.streams", otel_openai__stream__outcome="abandoned") == 1000
+    assert told.total("otel_openai.active_requests") == 0
+    told.clear()
+    await collect()
+    assert [found for found in gc.get_objects() if type(found).__name__ in LEFT_BY_A_STREAM] == []
+    assert reaper._open == set()
+
+
+LEFT_BY_A_STREAM = {"StreamWatch", "ChatObserver", "Call", "HttpFacts", "_Span", "Stream", "AsyncStream", "Response"}

@@ -1,0 +1,179 @@
+"""Hooks of the user's and handlers of logs may do what they like: the app's calls go on."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from opentelemetry.trace import Span
+
+import otel_openai
+from otel_openai import _guard
+from programs import every_mode, settle
+from seen import KINDS, Kind, seen_by_both
+from server import ScriptedServer, chat, chat_stream, embeddings, sse
+from support import Api, Told, attributes_of
+
+PROGRAMS = every_mode()
+LOST = "Telemetry was lost while running the hook fails; the application is not affected."
+
+
+@pytest.fixture(autouse=True)
+def faults_are_contained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_guard, "reraise", False)
+    monkeypatch.setattr(_guard, "_reported", set[str]())
+
+
+@pytest.fixture
+def told_by() -> Iterator[Callable[..., Told]]:
+    """Switch on with options."""
+    told = Told()
+
+    def switch_on(**options: Any) -> Told:
+        told.instrument(**options)
+        return told
+
+    yield switch_on
+    otel_openai.uninstrument()
+    told.shutdown()
+
+
+def fails(*_: object) -> None:
+    raise RuntimeError("the hook's own")
+
+
+fails.__qualname__ = "fails"
+
+
+class Raising(logging.Handler):
+    """A handler of the app's that cannot write."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError(record.getMessage())
+
+
+@pytest.fixture
+def raising_handler() -> Iterator[None]:
+    logger, handler = logging.getLogger("otel_openai"), Raising()
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.usefixtures("raising_handler")
+async def test_hooks_and_log_handlers_that_raise_are_not_seen(name: str, kind: Kind) -> None:
+    bare, instrumented, spans = await seen_by_both(PROGRAMS[name], kind, request_hook=fails, response_hook=fails)
+
+    assert instrumented.beside(bare) == []
+    (span,) = spans
+    assert span.status.status_code.name == "UNSET"
+    assert span.attributes
+    assert "gen_ai.operation.name" in span.attributes
+
+
+async def test_a_failing_hook_is_reported_aloud_once(
+    api: Api, server: ScriptedServer, told_by: Callable[..., Told], caplog: pytest.LogCaptureFixture
+) -> None:
+    told_by(request_hook=fails)
+    server.always(chat())
+
+    with caplog.at_level(logging.DEBUG, "otel_openai"):
+        for _ in range(3):
+            await api.chat()
+
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "otel_openai"] == [
+        ("WARNING", LOST),
+        ("DEBUG", LOST),
+        ("DEBUG", LOST),
+    ]
+    assert all(record.exc_info for record in caplog.records if record.name == "otel_openai")
+
+
+async def test_the_request_hook_cannot_change_the_request(
+    api: Api, server: ScriptedServer, told_by: Callable[..., Told]
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def meddles(span: Span, arguments: Mapping[str, Any]) -> None:
+        seen.append(dict(arguments))
+        span.set_attribute("app.team", "blue")
+        arguments["model"] = "other"  # type: ignore[index] # pyright: ignore[reportIndexIssue]
+
+    told = told_by(request_hook=meddles)
+    server.reply(chat())
+    await api.chat(temperature=0.5)
+
+    assert server.last.json == {**seen[0]}
+    assert server.last.json["model"] == "gpt-4o-mini"
+    assert told.attributes["app.team"] == "blue"
+    assert told.span.name == "chat gpt-4o-mini"
+
+
+@pytest.mark.parametrize("how", ["plain", "stream", "raw", "raw stream"])
+async def test_the_response_hook_gets_the_apps_own_object(
+    how: str, api: Api, server: ScriptedServer, told_by: Callable[..., Told]
+) -> None:
+    seen: list[Any] = []
+
+    def keeps(span: Span, result: Any) -> None:
+        seen.extend([span, result])
+
+    told = told_by(response_hook=keeps)
+    streamed = "stream" in how
+    server.reply(sse(*chat_stream("Hello!")) if streamed else chat())
+
+    method = "chat.completions.with_raw_response.create" if "raw" in how else "chat.completions.create"
+    result = await api.call(method, model="gpt-4o-mini", messages=[], stream=streamed)
+
+    assert seen[1] is result
+    assert seen[0].is_recording() == (streamed or (how == "plain" and False))
+    if streamed:
+        await api.drain(result.parse() if "raw" in how else result)
+    assert told.span.context == seen[0].get_span_context()
+
+
+async def test_a_result_that_the_hook_has_ruined_is_told_as_far_as_it_goes(
+    api: Api, server: ScriptedServer, told_by: Callable[..., Told]
+) -> None:
+    def ruins(_span: Span, result: Any) -> None:
+        result.choices, result.usage, result.id, result.model = {1: 2}, "none", object(), ["x"]
+
+    told = told_by(response_hook=ruins)
+    server.reply(chat())
+
+    assert (await api.chat()).choices == {1: 2}
+    assert "gen_ai.response.id" not in told.attributes
+
+
+async def test_a_hook_that_ends_the_span_ends_it_alone(
+    api: Api, server: ScriptedServer, told_by: Callable[..., Told], caplog: pytest.LogCaptureFixture
+) -> None:
+    def ends(span: Span, _arguments: Any) -> None:
+        span.end()
+
+    told = told_by(request_hook=ends)
+    server.reply(chat())
+    caplog.set_level(logging.WARNING)
+    await api.chat()
+
+    assert told.span.name == "chat gpt-4o-mini"
+    assert told.total("otel_openai.active_requests") == 0
+    assert "attribute on ended span" not in caplog.text
+
+
+async def test_a_hook_may_make_calls(api: Api, server: ScriptedServer, told_by: Callable[..., Told]) -> None:
+    def embeds(span: Span, _result: Any) -> None:
+        if (attributes := getattr(span, "attributes", {})) and attributes["gen_ai.operation.name"] == "chat":
+            pending.append(api.client.embeddings.create(model="e", input="x", encoding_format="float"))
+
+    pending: list[Any] = []
+    told = told_by(response_hook=embeds)
+    server.reply(chat(), embeddings())
+    await api.chat()
+    for result in pending:
+        await settle(result)
+
+    assert sorted(span.name for span in told.spans) == ["chat gpt-4o-mini", "embeddings e"]
+    assert all(attributes_of(span)["http.response.status_code"] == 200 for span in told.spans)

@@ -1,0 +1,189 @@
+"""Errors that come with status 200, in a body or in a stream: the app may see no exception, the telemetry tells."""
+
+import json
+from typing import Any
+
+import openai
+import pytest
+
+from expected import Attributes, at, changed, chatted
+from server import (
+    DONE,
+    Item,
+    Reply,
+    ScriptedServer,
+    chat,
+    chat_chunk,
+    chat_usage,
+    choice,
+    data,
+    finish_chunk,
+    json_reply,
+    llamacpp_error,
+    old_vllm_error,
+    role_chunk,
+    sse,
+    text_reply,
+    usage_chunk,
+    vllm_error,
+)
+from support import Api, Told
+from test_stream_values import without_times
+
+BODIES: dict[str, tuple[Reply, str, str]] = {
+    "an error object": (
+        json_reply({"error": {"message": "Provider returned error", "code": 502}}),
+        "provider_error",
+        "the server reported an error, code 502",
+    ),
+    "an error with a code": (
+        json_reply({"error": {"message": "Slow down", "code": "rate_limit_exceeded", "type": "requests"}}),
+        "rate_limit_exceeded",
+        "the server reported an error, code rate_limit_exceeded, type requests",
+    ),
+    "an error that is a string": (
+        json_reply({"error": "Unauthorized"}),
+        "provider_error",
+        "the server reported an error",
+    ),
+    "a flat error": (
+        json_reply(old_vllm_error(400)),
+        "provider_error",
+        "the server reported an error, code 400, type BadRequestError",
+    ),
+    "a page": (
+        text_reply("<!doctype html><title>Sign in</title>", content_type="text/html"),
+        "unexpected_response_body",
+        "the body is not an answer of this API",
+    ),
+    "text": (text_reply("OK"), "unexpected_response_body", "the body is not an answer of this API"),
+}
+
+
+CALLS: dict[str, tuple[dict[str, Any], Attributes]] = {
+    "chat.completions.create": (
+        {"messages": []},
+        {"gen_ai.operation.name": "chat", "openai.api.type": "chat_completions"},
+    ),
+    "responses.create": ({"input": "Hi"}, {"gen_ai.operation.name": "chat", "openai.api.type": "responses"}),
+    "completions.create": ({"prompt": "Say"}, {"gen_ai.operation.name": "text_completion"}),
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+@pytest.mark.parametrize("method", CALLS)
+async def test_an_error_for_an_answer_is_told(
+    api: Api, server: ScriptedServer, told: Told, method: str, what: str
+) -> None:
+    reply, error_type, description = BODIES[what]
+    arguments, start = CALLS[method]
+    server.reply(reply)
+
+    await api.call(method, model="m", **arguments)
+
+    failed = {"gen_ai.request.model": "m", "http.response.status_code": 200, "error.type": error_type}
+    assert told.attributes == changed(at(server), start, failed)
+    assert told.span.status.status_code.name == "ERROR"
+    assert told.span.status.description == description
+    [event] = told.events
+    assert event.attributes == {"exception.type": error_type}
+
+
+async def test_an_error_beside_an_answer_is_told_with_the_answer(api: Api, server: ScriptedServer, told: Told) -> None:
+    server.reply(chat(choices=[choice(finish_reason="error")], error={"code": 502, "message": "It broke."}))
+
+    await api.chat()
+
+    failed = {"error.type": "provider_error", "gen_ai.response.finish_reasons": ["error"]}
+    assert told.attributes == chatted(server, failed)
+
+
+@pytest.mark.parametrize("error", [None, {}, ""])
+async def test_no_error_is_no_error(api: Api, server: ScriptedServer, told: Told, error: Any) -> None:
+    server.reply(chat(error=error))
+
+    await api.chat()
+
+    assert told.attributes == chatted(server)
+
+
+# What ends the stream after two chunks; the exception that the app gets; `error.type`; the description.
+BROKEN: dict[str, tuple[list[Item], type[Exception] | None, str, str]] = {
+    "an error event": (
+        [{"error": {"message": "It broke.", "code": "server_error", "type": "server_error"}}],
+        openai.APIError,
+        "server_error",
+        "APIError, code server_error, type server_error",
+    ),
+    "an error event with a number": (
+        [vllm_error(500, kind="InternalServerError"), DONE],
+        openai.APIError,
+        "APIError",
+        "APIError, code 500, type InternalServerError",
+    ),
+    "an error event of llama.cpp": (
+        [llamacpp_error(500)],
+        openai.APIError,
+        "server_error",
+        "APIError, code 500, type server_error",
+    ),
+    "an error beside a choice": (
+        [chat_chunk("", finish_reason="error", error={"code": 502, "message": "It broke."})],
+        openai.APIError,
+        "APIError",
+        "APIError, code 502",
+    ),
+    "an error that is a string": ([{"error": "It broke."}], openai.APIError, "APIError", "APIError"),
+    "a flat error, which the client does not raise": (
+        [data(old_vllm_error(500, kind="InternalServerError")), DONE],
+        None,
+        "provider_error",
+        "the server reported an error, code 500, type InternalServerError",
+    ),
+    "an error in an extension": (
+        [chat_chunk(x_groq={"error": "over capacity"}), DONE],
+        None,
+        "provider_error",
+        "the server reported an error",
+    ),
+    "broken JSON": ([data('{"id": ')], json.JSONDecodeError, "JSONDecodeError", "JSONDecodeError"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_a_stream_that_fails_tells_what_came_before(
+    api: Api, server: ScriptedServer, told: Told, what: str
+) -> None:
+    ending, raised, error_type, description = BROKEN[what]
+    server.reply(sse(role_chunk(), chat_chunk("Hel", usage=chat_usage(9, 1)), *ending))
+
+    stream = await api.stream()
+    if raised is None:
+        await api.drain(stream)
+    else:
+        with pytest.raises(raised):
+            await api.drain(stream)
+
+    expected = {
+        "gen_ai.request.stream": True,
+        "gen_ai.usage.output_tokens": 1,
+        "gen_ai.response.finish_reasons": ["error"],
+        "otel_openai.stream.outcome": "error",
+        "otel_openai.stream.chunk.count": 2 if raised else 3,
+        "error.type": error_type,
+    }
+    assert without_times(told) == chatted(server, expected)
+    assert told.span.status.status_code.name == "ERROR"
+    assert told.span.status.description == description
+    assert len(told.events) == 1
+
+
+async def test_an_error_after_the_finish_is_an_error_too(api: Api, server: ScriptedServer, told: Told) -> None:
+    server.reply(sse(chat_chunk("Hel"), finish_chunk(), usage_chunk(), {"error": {"message": "It broke."}}))
+
+    with pytest.raises(openai.APIError):
+        await api.drain(await api.stream())
+
+    assert told.attributes["otel_openai.stream.outcome"] == "error"
+    assert told.attributes["gen_ai.response.finish_reasons"] == ["stop"]
+    assert told.attributes["error.type"] == "APIError"
