@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import counting, limits, report, wall
+from benchmarks import callgrind, counting, limits, report, wall
 from benchmarks.cases import LONG_STREAM, Case, available
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ LIMITS = "limits"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for and print it; return 1 if a target is missed."""
+    """Measure what was asked for and print it; return 1 if a target is missed or a measurement failed."""
     cases = {case.name: case for case in available()}
     options = _parser([*cases, LIMITS]).parse_args(arguments)
     chosen = [case for case in cases.values() if not options.only or case.name in options.only]
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.markdown(rows, checks))
     if options.json:
         Path(options.json).write_text(json.dumps(report.as_json(rows, checks), indent=2) + "\n", encoding="utf-8")
-    missed = any(row.verdict == "MISS" for row in rows) or any(check.holds is False for check in checks)
+    missed = any(row.verdict in ("MISS", "FAILED") for row in rows) or any(check.holds is False for check in checks)
     return int(missed)
 
 
@@ -52,7 +52,7 @@ def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
 def _count(chosen: Sequence[Case], *, with_limits: bool, options: argparse.Namespace) -> counting.Totals | None:
     if options.wall_only:
         return None
-    missing = counting.missing_tool()
+    missing = callgrind.missing_tool()
     if missing:
         print(f"{missing} is not installed: no instruction counts, wall clock only", file=sys.stderr)
         return None

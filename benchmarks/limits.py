@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 from benchmarks import ROOT, wall
 from benchmarks.answers import CHAT_STREAM, RESPONSES_STREAM, TOOL_CALL_STREAM, Sse
+from benchmarks.callgrind import clean_environment
 from benchmarks.canned import CannedServer
 from benchmarks.cases import CASES, LONG_STREAM
-from benchmarks.counting import clean_environment, per_unit
-from benchmarks.lanes import lane
+from benchmarks.counting import per_unit
+from benchmarks.isolated import isolated
 from benchmarks.programs import hand_out, open_chat_stream, open_responses_stream
-from benchmarks.variants import Variant
+from benchmarks.variants import Variant, install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from benchmarks.cases import Job
     from benchmarks.counting import Totals
@@ -86,8 +87,7 @@ def open_streams() -> Iterator[Limit]:
     for name, answer in streams:
         growth: dict[Variant, float] = {}
         for variant in (Variant.BARE, Variant.OURS):
-            with lane(CASES[0].job(variant), lambda job, answer=answer: _growth(job, answer)) as measuring:
-                growth[variant] = measuring.measure()
+            growth[variant] = isolated(_growth, CASES[0].job(variant), answer)
         added = growth[Variant.OURS] - growth[Variant.BARE]
         measured = f"{added:.3f} bytes a chunk (bare: {growth[Variant.BARE]:.3f})"
         yield Limit(
@@ -98,22 +98,17 @@ def open_streams() -> Iterator[Limit]:
         )
 
 
-def _growth(job: Job, answer: Sse) -> Callable[[], float]:
+def _growth(job: Job, answer: Sse) -> float:
+    install(job.variant, job.telemetry, dict(job.options))
     server = CannedServer(answer, job.headers)
     open_stream = open_responses_stream(server) if answer is RESPONSES_STREAM else open_chat_stream(server)
-
     hand_out(server, len(answer.start), list(open_stream()), fresh=True)
-
-    def measure() -> float:
-        server.chunks = LONG + 1
-        tracemalloc.start()
-        stream = open_stream()
-        early = _memory_after(stream, SHORT)
-        late = _memory_after(stream, LONG - SHORT)
-        tracemalloc.stop()
-        return (late - early) / (LONG - SHORT)
-
-    return measure
+    server.chunks = LONG + 1
+    tracemalloc.start()
+    stream = open_stream()
+    early = _memory_after(stream, SHORT)
+    late = _memory_after(stream, LONG - SHORT)
+    return (late - early) / (LONG - SHORT)
 
 
 def _memory_after(stream: Iterator[object], chunks: int) -> int:

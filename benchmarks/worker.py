@@ -12,19 +12,17 @@ import gc
 import json
 import os
 import pickle
-import subprocess
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from benchmarks import programs
+from benchmarks import callgrind, programs
 from benchmarks.canned import Headers
 from benchmarks.variants import install
 
 if TYPE_CHECKING:
     from benchmarks.cases import Job
 
-MARK = "getppid"  # a function of the C library that nothing else here calls
 PRELOADED = (
     programs.chat_call,
     programs.chat_call_async,
@@ -40,7 +38,7 @@ def main() -> None:
     """Measure the jobs that arrive pickled on standard input."""
     jobs: list[Job] = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent
     _preload()
-    _switch_counting_on()
+    callgrind.switch_on()
     _preload()  # again: callgrind translates code anew once it counts
     for job in jobs:
         print(json.dumps(_measure(job)), flush=True)
@@ -50,15 +48,6 @@ def _preload() -> None:
     """Import, and run once, what every job would otherwise do for itself."""
     for program in PRELOADED:
         program(Headers.OPENAI)(2)
-
-
-def _switch_counting_on() -> None:
-    command = ["vgdb", f"--pid={os.getpid()}", "instrumentation", "on"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as vgdb:
-        while vgdb.poll() is None:  # busy on purpose: a program that waits in the kernel does not listen to vgdb
-            pass
-        if vgdb.returncode:
-            sys.exit("vgdb could not switch callgrind on: " + (vgdb.stderr.read() if vgdb.stderr else ""))
 
 
 def _measure(job: Job) -> int | None:
@@ -83,10 +72,10 @@ def _run(job: Job) -> None:
         ballast: list[bytes] = []
         for number in range(job.lengths.rounds):
             ballast += _shift_heap(number)
-            os.getppid()
+            callgrind.mark()
             for length in job.lengths.measured:
                 run(length)
-                os.getppid()
+                callgrind.mark()
     except BaseException:  # noqa: BLE001 - the process ends here, whatever happened
         traceback.print_exc()
         os._exit(1)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
+
 from server import MODEL, ScriptedServer, chat_stream, chat_usage, completion_stream, response_stream
 from support import MESSAGES, Api, Told, attributes_of
 

@@ -6,10 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
+
 from server import Gate, ScriptedServer, chat, json_reply, sse
 from streamed import CHAT, STREAMED, Streamed, described, one_stream_was_told, settled
 from support import Api, Told, client, collect

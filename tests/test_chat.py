@@ -6,6 +6,7 @@ import pytest
 
 import otel_openai
 from expected import NO_USAGE, Attributes, asked, chatted
+from exported import otlp
 from server import ABSENT, Body, ScriptedServer, chat, chat_usage, choice, tool_call
 from support import Api, Told, attributes_of
 
@@ -127,6 +128,7 @@ ANSWERS: dict[str, tuple[Body, Attributes]] = {
             "gen_ai.usage.cache_read.input_tokens": 64,
         },
     ),
+    "usage inside the choice": (chat(usage=ABSENT, choices=[choice("Hi", usage=chat_usage())]), {}),
     "a refusal": (chat(choices=[choice(None, message={"refusal": "No."})]), {}),
     "audio": (
         chat(choices=[choice(None, message={"audio": _AUDIO})], usage=_AUDIO_USAGE),
@@ -246,6 +248,7 @@ async def test_a_half_filled_answer_tells_what_is_there(
 
     assert told.attributes == chatted(server, changes)
     assert told.span.status.status_code.name == "UNSET"
+    assert otlp(told)
 
 
 async def test_the_names_of_tools_are_bounded(api: Api, server: ScriptedServer, told: Told) -> None:

@@ -1,8 +1,10 @@
 """Many calls at once: counts are exact, spans are right, and switching off and on under load loses no answer."""
 
 import asyncio
+import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
@@ -36,6 +38,15 @@ from support import MESSAGES, Told, attributes_of, client
 INPUT, OUTPUT = "gen_ai.client.inference.usage.input_tokens", "gen_ai.client.inference.usage.output_tokens"
 DURATION = "gen_ai.client.operation.duration"
 CHAT = ARGUMENTS["chat.completions.create"]
+
+
+@pytest.fixture(autouse=True)
+def threads_change_often() -> Iterator[None]:
+    """Threads take turns in the middle of everything, not only now and then."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 def calls(told: Told, **having: object) -> int:

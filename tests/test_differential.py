@@ -111,7 +111,7 @@ async def gives_generators(api: Api, see: Seen) -> None:
 
     given = messages()
     with see.raising():
-        see(await api.chat(messages=given, tools=(tool for tool in [TOOL]), stop=iter(["\n"])))
+        see(await api.chat(messages=given, tools=(tool for tool in [TOOL]), stop=("\n",)))
     see(list(given))
 
 

@@ -1,5 +1,6 @@
 """How calls that fail are told: `error.type`, the description of the status, and what of the answer is known."""
 
+import asyncio
 from typing import Any
 
 import openai
@@ -165,6 +166,22 @@ async def test_a_server_that_is_not_there_is_told(server: ScriptedServer, told: 
         alone.chat.completions.create(model="gpt-4o-mini", messages=[])
 
     assert told.attributes == asked(server, {"error.type": "APIConnectionError"})
+
+
+async def test_a_call_that_is_cancelled_is_told(server: ScriptedServer, told: Told) -> None:
+    server.reply(silence())
+
+    async with client("async", server.base_url) as patient:
+        call = asyncio.ensure_future(patient.chat.completions.create(model="gpt-4o-mini", messages=[]))
+        await asyncio.to_thread(server.wait_for)
+        call.cancel("the user went away")
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    assert told.attributes == asked(server, {"error.type": "CancelledError"})
+    assert told.span.status.description == "CancelledError"
+    [event] = told.events
+    assert event.attributes == {"exception.type": "asyncio.exceptions.CancelledError"}
 
 
 async def test_an_answer_that_the_client_cannot_read_is_told(api: Api, server: ScriptedServer, told: Told) -> None:

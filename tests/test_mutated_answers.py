@@ -40,7 +40,7 @@ from server import (
 )
 from support import Api, Told
 
-EXAMPLES = 90
+EXAMPLES = 150
 """Of each case and kind of client."""
 
 CHAT, LEGACY, RESPONSES = "chat.completions.create", "completions.create", "responses.create"

@@ -15,10 +15,16 @@ from support import MESSAGES, Told
 ASK: Any = {"model": "gpt-4o-mini", "messages": MESSAGES}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
+        running.always(chat())
+        yield running
+
+
+@pytest.fixture(scope="module")
 def world(server: ScriptedServer) -> Iterator[DefaultHttpxClient]:
     """An HTTP client whose requests all end at the scripted server, whatever host they are for."""
-    server.always(chat())
     http: Any = DefaultHttpxClient(proxy=server.url)
     with http:
         yield http
@@ -128,8 +134,6 @@ def azure(kind: Any = AzureOpenAI, **options: Any) -> Any:
 
 
 def test_a_client_of_azure_is_azure_wherever_it_goes(server: ScriptedServer, told: Told) -> None:
-    server.always(chat())
-
     class Ours(AzureOpenAI):
         pass
 
@@ -143,8 +147,6 @@ def test_a_client_of_azure_is_azure_wherever_it_goes(server: ScriptedServer, tol
 
 
 async def test_an_async_client_of_azure_is_azure(server: ScriptedServer, told: Told) -> None:
-    server.reply(chat())
-
     async with azure(AsyncAzureOpenAI, azure_endpoint=server.url, azure_deployment="ours") as client:
         await client.chat.completions.create(**ASK)
 
@@ -162,21 +164,29 @@ def test_a_client_of_bedrock_is_bedrock(world: DefaultHttpxClient, told: Told) -
     assert where(told) == ("aws.bedrock", "bedrock.example.com", 80)
 
 
+@pytest.mark.parametrize("kind", ["openai", "azure"])
 def test_the_client_of_the_module_is_a_client(
-    server: ScriptedServer, told: Told, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, told: Told, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    server.always(chat())
-    monkeypatch.setattr(openai, "_client", None)
-    monkeypatch.setattr(openai, "api_key", "sk-test")
-    monkeypatch.setattr(openai, "base_url", f"{server.base_url}/")
-    monkeypatch.setattr(openai, "max_retries", 0)
+    azures = {"azure_endpoint": server.url, "api_version": "2024-10-21"}
+    settings = {"base_url": f"{server.base_url}/"} if kind == "openai" else azures
+    for name, value in {
+        "_client": None,
+        "http_client": None,
+        "api_type": kind,
+        "api_key": "sk",
+        "max_retries": 0,
+        **settings,
+    }.items():
+        monkeypatch.setattr(openai, name, value)
+    provider = "openai_compatible" if kind == "openai" else "azure.ai.openai"
 
     openai.chat.completions.create(**ASK)
-    assert where(told) == ("openai_compatible", "127.0.0.1", server.port)
+    assert where(told) == (provider, "127.0.0.1", server.port)
 
     monkeypatch.setattr(openai, "base_url", f"http://localhost:{server.port}/v1/")
     openai.chat.completions.create(**ASK)
-    assert where(told) == ("openai_compatible", "localhost", server.port)
+    assert where(told) == (provider, "localhost", server.port)
     module: Any = openai
     module._client.close()
 

@@ -12,6 +12,7 @@ import openai
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import ReadableSpan
+
 from server import Gate, ScriptedServer, chat, sse
 from streamed import CHAT, STREAMED, Streamed, entered, one_stream_was_told
 from support import Api, Told, client, collect
@@ -65,7 +66,9 @@ async def test_the_context_is_the_callers_at_every_step(
     assert parent(request) == parent(spans["in the loop"]) == identity(spans["caller"])
 
 
-async def test_what_the_app_attaches_while_it_reads_stays_attached(api: Api, server: ScriptedServer, told: Told) -> None:
+async def test_what_the_app_attaches_while_it_reads_stays_attached(
+    api: Api, server: ScriptedServer, told: Told
+) -> None:
     server.reply(sse(*CHAT.frames))
     stream = await CHAT.open(api)
 

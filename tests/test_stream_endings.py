@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import openai
 import pytest
+
 from server import Gate, ScriptedServer, sse
 from streamed import (
     CHAT,

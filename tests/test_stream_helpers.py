@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from server import Gate, ScriptedServer, sse
 from streamed import CHAT, RESPONSES, Streamed, described, entered, one_stream_was_told
 from support import Api, Told, collect

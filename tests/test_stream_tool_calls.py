@@ -116,6 +116,10 @@ CALLS: dict[str, tuple[list[Body], Attributes]] = {
     ),
     "a legacy function call": ([_function("a"), _function(None)], _tools("a", reasons=("function_call",))),
     "a call beside text": ([chat_chunk("Hm."), tool_chunk("{}", name="a", call_id="1")], _tools("a")),
+    "a call in the same delta as text": (
+        [chat_chunk("Hm."), chat_chunk("So.", delta={"tool_calls": [_call("a", index=0, id="1")]}), chat_chunk("!")],
+        _tools("a"),
+    ),
     "a reason that hides the call": ([tool_chunk("{}", name="a", call_id="1")], _tools("a", reasons=("stop",))),
     "a call that was cut": ([tool_chunk(name="a", call_id="1")], _tools("a", reasons=("length",))),
     "tool calls that are no list": ([chat_chunk(delta={"tool_calls": "a"})], _tools(count=0)),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from expected import CHAT_USAGE, NO_USAGE, Attributes, changed, chatted
+from exported import otlp
 from server import (
     ABSENT,
     DONE,
@@ -98,6 +99,7 @@ STREAMS: dict[str, tuple[list[Any], Attributes]] = {
         ],
         {**_usage(9, 2), **_finish("length", "stop")},
     ),
+    "usage beside text": ([*_TEXT[:2], chat_chunk("lo", usage=chat_usage(9, 5)), finish_chunk()], _usage(9, 5)),
     "usage of zero": (
         [*_TEXT, usage_chunk({"prompt_tokens": 0, "completion_tokens": 0})],
         {
@@ -118,6 +120,15 @@ STREAMS: dict[str, tuple[list[Any], Attributes]] = {
     "two choices in one chunk": (
         [chat_chunk(choices=[chat_chunk("a", index=index, finish_reason="stop")["choices"][0] for index in (1, 0)])],
         _finish("stop", "stop"),
+    ),
+    "a reason beside text": ([chat_chunk("a"), chat_chunk("b", finish_reason="length")], _finish("length")),
+    "a choice that begins late": (
+        [chat_chunk("a"), chat_chunk("b", index=1), finish_chunk(), finish_chunk("length", index=1)],
+        _finish("stop", "length"),
+    ),
+    "a choice of one piece of text": (
+        [chat_chunk("a"), chat_chunk("b", index=1), finish_chunk()],
+        {**_finish("stop", "error"), "otel_openai.stream.outcome": "truncated"},
     ),
     "an unfinished choice": (
         [role_chunk(), role_chunk(index=1), finish_chunk(index=1)],
@@ -166,6 +177,7 @@ async def test_a_stream_tells_what_it_held(api: Api, server: ScriptedServer, tol
     assert told.span.status.status_code.name == "UNSET"
     assert told.span.events == ()
     assert without_times(told) == streamed(server, chunks, changes)
+    assert otlp(told)
 
 
 async def test_a_long_stream_is_one_span_without_events(api: Api, server: ScriptedServer, told: Told) -> None:

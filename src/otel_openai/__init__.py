@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import Span, TracerProvider
 
 from otel_openai._instrumentor import OpenAIInstrumentor
 from otel_openai._telemetry import __version__
@@ -31,8 +31,8 @@ def instrument(
     error_messages: bool = False,
     providers: Mapping[str, str] | None = None,
     chunk_timing: bool = False,
-    request_hook: Callable[..., Any] | None = None,
-    response_hook: Callable[..., Any] | None = None,
+    request_hook: Callable[[Span, Mapping[str, Any]], Any] | None = None,
+    response_hook: Callable[[Span, Any], Any] | None = None,
 ) -> None:
     """Instrument the `openai` client in this process. Calling it again changes nothing.
 
@@ -49,8 +49,8 @@ def instrument(
             exception event. Servers repeat what users sent in their error messages. Default: False.
         providers: `gen_ai.provider.name` by host, before all other rules: `{"llm.example.com": "vllm"}`; a key that
             begins with a dot stands for every host below it.
-        chunk_timing: Record `gen_ai.client.operation.time_per_output_chunk` (seconds) for every chunk of a stream. This
-            makes a chunk several times as expensive. Default: False.
+        chunk_timing: Record `gen_ai.client.operation.time_per_output_chunk` (seconds) for every chunk of a stream but
+            the first and the usage at the end. This makes a chunk several times as expensive. Default: False.
         request_hook: Called as `request_hook(span, arguments)` when the span has started; `arguments` is a read-only
             view of what the app passed. What it raises is contained.
         response_hook: Called as `response_hook(span, result)` with the very object that the app is about to get: an

@@ -1,7 +1,8 @@
 """What went wrong, in words that cannot hold what a user wrote: `error.type` and the description of the status.
 
 Servers repeat the user's input in their messages, and hostile ones could put it into any field. So the message is
-kept apart (it leaves only where the user allowed it), codes come from a list, and names are plain words.
+kept apart (it leaves only where the user allowed it), and of codes and types only those are told that are known, or
+that are the name of an error.
 """
 
 import re

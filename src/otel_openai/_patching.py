@@ -4,6 +4,7 @@ Classes are patched, never client objects, so every client sees it, also one tha
 whether instrumentation is on: the client keeps bound wrapped methods beyond `uninstrument()`.
 """
 
+import contextlib
 import copy
 import logging
 import sys
@@ -86,6 +87,7 @@ class _State:
     """What is switched on, and what was wrapped."""
 
     telemetry: Telemetry | None = None
+    has_looked_above = False  # whether others have wrapped over us is looked at once, with the first call
     patched: list[_Patched] = []  # noqa: RUF012 - one process, one state
     hooked: set[str] = set()  # noqa: RUF012
 
@@ -93,6 +95,7 @@ class _State:
 def install(telemetry: Telemetry) -> None:
     """Switch on, and wrap what is imported; the rest is wrapped when the app imports it."""
     _State.telemetry = telemetry
+    _State.has_looked_above = False
     for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in _TABLE))):
         if module in sys.modules:
             _patch_module(sys.modules[module])
@@ -129,8 +132,10 @@ def _wrap(owner: type | None, method: str, wrapper: _Wrapper, *, warn: bool = Fa
     original = owner.__dict__.get(method) if owner is not None else None
     if owner is None or original is None:
         return
-    if any(entry.owner is owner and entry.method == method for entry in _State.patched):
-        return
+    for entry in [entry for entry in _State.patched if entry.owner is owner and entry.method == method]:
+        if not _is_gone(entry):
+            return
+        _State.patched.remove(entry)
     if warn and (other := _foreign(original)) is not None:
         _warn_of(other)
     wrapped = _Wrapped(original, wrapper)
@@ -138,8 +143,31 @@ def _wrap(owner: type | None, method: str, wrapper: _Wrapper, *, warn: bool = Fa
     _State.patched.append(_Patched(owner, method, wrapped, original))
 
 
+def _is_gone(entry: _Patched) -> bool:
+    """Whether somebody has taken our wrapper away. Where layers cannot be seen, ours may be one of them."""
+    layers = _layers(entry.owner.__dict__[entry.method])
+    all_seen = layers[-1] is _layers(entry.wrapper)[-1] or _foreign(layers[0]) is None
+    return all_seen and all(layer is not entry.wrapper for layer in layers)
+
+
+def _layers(method: Any) -> list[Any]:
+    layers = [method]
+    while (inner := getattr(layers[-1], "__wrapped__", None)) is not None:
+        layers.append(inner)
+    return layers
+
+
+@_guard.contained("looking for other instrumentations")
+def _look_above() -> None:
+    """Warn of those that have wrapped over us: they came later."""
+    for owner, method, wrapper, _ in _State.patched:
+        outermost = owner.__dict__.get(method)
+        if outermost is not wrapper and (other := _foreign(outermost)) is not None:
+            _warn_of(other)
+
+
 def _foreign(method: Any) -> str | None:
-    """The package that has wrapped a method of the client before us, if any."""
+    """The package that has wrapped a method of the client, if it is another one."""
     wrapper = getattr(method, "_self_wrapper", method)
     module = getattr(wrapper, "__globals__", {}).get("__name__") or getattr(wrapper, "__module__", None) or ""
     return None if module.partition(".")[0] in ("openai", "otel_openai") else module
@@ -148,9 +176,10 @@ def _foreign(method: Any) -> str | None:
 def _warn_of(other: str) -> None:
     if other not in _warned:
         _warned.add(other)
-        _log.warning(
-            "%s instruments the openai client too: every request is told twice. Switch one of them off.", other
-        )
+        with contextlib.suppress(Exception):  # a log handler that raises
+            _log.warning(
+                "%s instruments the openai client too: every request is told twice. Switch one of them off.", other
+            )
 
 
 _warned: set[str] = set()
@@ -159,11 +188,20 @@ _warned: set[str] = set()
 def _current() -> Telemetry | None:
     """The telemetry to use for a call: None when switched off, or when there is nothing to record with."""
     telemetry = _State.telemetry
-    return telemetry if telemetry is not None and telemetry.ready() else None
+    if telemetry is None or not telemetry.ready():
+        return None
+    if not _State.has_looked_above:
+        _State.has_looked_above = True
+        _look_above()
+    return telemetry
 
 
-def _params(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {**dict(zip(operation.positional, args, strict=False)), **kwargs} if args else kwargs
+def _resource_and_params(
+    operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    if instance is None and args:  # another tool's wrapper calls ours as a plain function
+        instance, args = args[0], args[1:]
+    return instance, ({**dict(zip(operation.positional, args, strict=False)), **kwargs} if args else kwargs)
 
 
 def _sync(operation: Operation) -> _Wrapper:
@@ -171,7 +209,7 @@ def _sync(operation: Operation) -> _Wrapper:
         telemetry = _current()
         if telemetry is None:
             return wrapped(*args, **kwargs)
-        call = begin(telemetry, operation, instance, _params(operation, args, kwargs))
+        call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
         if call is None:
             return wrapped(*args, **kwargs)
         entered = call.enter()
@@ -219,8 +257,8 @@ async def _await(
     unawaited: _Unawaited, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     telemetry = _current()
-    params = _params(operation, args, kwargs)
-    call = begin(telemetry, operation, instance, params) if telemetry is not None else None
+    resource, params = _resource_and_params(operation, instance, args, kwargs)
+    call = begin(telemetry, operation, resource, params) if telemetry is not None else None
     if call is None:
         return await unawaited.coroutine
     reaper.stand_by()

@@ -68,7 +68,7 @@ class Servers:
         if known is not None and known[0] is kept:
             return known[1]
         server = self._look(client)
-        if type(client).__name__ != "_ModuleClient":  # its `base_url` is a variable of the module `openai`
+        if not type(client).__name__.endswith("ModuleClient"):  # its `base_url` is a variable of the module `openai`
             self._known[client] = (kept, server)
         return server
 

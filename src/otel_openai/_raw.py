@@ -4,6 +4,7 @@ A raw response of a plain call was read by the client, and what it parses to is 
 streaming response belongs to the app alone: its body is only looked at after the app has read it.
 """
 
+import contextlib
 import inspect
 import sys
 import weakref
@@ -71,10 +72,10 @@ class _UnreadWatch:
         """The app has left its `with` block, for an exception or not."""
         if not reaper.forget(self):
             return
-        if error is None or self._read_whole:
-            self._finish(response)
-        elif exit_behind(error) is not None:  # perhaps of the garbage collector: nothing is read or told here
+        if exit_behind(error) is not None:  # perhaps of the garbage collector: nothing is read or told here
             reaper.put(lambda: self._finish(response))
+        elif error is None or self._read_whole:
+            self._finish(response)
         else:
             self._failed(error)
 
@@ -157,8 +158,8 @@ def _left(watch: _UnreadWatch, response: Any, error: BaseException | None) -> No
 def _parsed(response: Any) -> Any:
     """What the app has read, as the client's type: what it parsed, else parsed here from the bytes that are there."""
     kept: Mapping[Any, Any] = getattr(response, "_parsed_by_type", {})
-    for parsed in kept.values():
-        return parsed
-    if hasattr(response.http_response, "_content"):  # the app read it; it did not iterate over it
-        return response._parse()
-    return None
+    parsed = kept.get(getattr(response, "_cast_to", None))
+    if parsed is None and hasattr(response.http_response, "_content"):  # the app read it; it did not iterate over it
+        with contextlib.suppress(Exception):  # no fault of ours or the app's: it sees the same when it parses
+            return response._parse()
+    return parsed

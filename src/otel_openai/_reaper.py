@@ -65,6 +65,8 @@ class Reaper:
 
     def end_all(self) -> None:
         """End everything that is queued or open, here and now."""
+        if threading.current_thread() is not self._thread:
+            self.flush()  # it may be in the middle of an end
         with contextlib.suppress(Empty):
             while True:
                 _run(self._queue.get_nowait())

@@ -10,7 +10,6 @@ import sys
 import weakref
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from time import perf_counter
 from types import FrameType
 from typing import Any, Protocol
@@ -277,11 +276,12 @@ _MAX_CHAIN = 50
 
 
 def is_reader(frame: FrameType | None) -> bool:
-    """True where a generator of the client or of the HTTP library calls, which is how they read."""
-    if frame is None or not frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+    """True where the client or the HTTP library closes what it has read, not because the app has called a `close`."""
+    if frame is None or frame.f_code.co_name in _CLOSERS:
         return False
     module = frame.f_globals.get("__name__")
     return isinstance(module, str) and module.partition(".")[0] in _READERS
 
 
+_CLOSERS = frozenset({"close", "aclose"})
 _READERS = frozenset({"openai", "httpx", "httpx2"})

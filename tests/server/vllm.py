@@ -6,7 +6,7 @@ from .bodies import chat, chat_chunk, chat_usage, choice, finish_chunk, reasonin
 from .bodies import usage_chunk as openai_usage_chunk
 from .dialects import CHAT, CHAT_STREAMS, ERRORS, RESPONSES_STREAMS, dialect
 from .errors import detail_error, old_vllm_error, string_error, vllm_error
-from .events import DONE, sse
+from .events import DONE, data, sse
 from .fields import ABSENT, Body
 from .reply import Reply, json_reply
 from .responses import response_stream
@@ -153,7 +153,7 @@ def engine_died() -> Reply:
 def old_stream_error() -> Reply:
     """Fail in mid-stream as before 0.11: a chunk that the client does not take for an error."""
     error = old_vllm_error(500, message="EngineCore encountered an issue.", kind="InternalServerError")
-    return _sse(_role(), _text("Hel"), error, DONE)
+    return _sse(_role(), _text("Hel"), data(error), DONE)
 
 
 @dialect(RESPONSES_STREAMS)

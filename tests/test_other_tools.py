@@ -1,0 +1,169 @@
+"""Other tools that hook the client's streams, as Sentry's integration does: theirs works, and so does ours."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from typing import Any
+
+import pytest
+import wrapt
+from openai.resources.chat.completions import AsyncCompletions, Completions
+
+import otel_openai
+from server import CUT, Gate, ScriptedServer, sse
+from streamed import CHAT, described, entered, one_stream_was_told
+from support import Api, Told, client, collect
+
+
+class Tool:
+    """Replaces `_iterator` of a stream by a generator of its own, if it is a generator, and counts the chunks."""
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.streams = 0
+        self.ended = 0
+
+    def hook(self, stream: Any) -> Any:
+        inner = stream._iterator
+        # The type's name is what Sentry looks at: anything but a true generator is left alone.
+        if type(inner).__name__ == "generator":
+            stream._iterator = self._iterate(inner)
+        elif type(inner).__name__ == "async_generator":
+            stream._iterator = self._aiterate(inner)
+        else:
+            raise AssertionError(f"no generator: {inner!r}")
+        self.streams += 1
+        return stream
+
+    def _iterate(self, inner: Iterator[Any]) -> Generator[Any, None, None]:
+        try:
+            for chunk in inner:
+                self.chunks += 1
+                yield chunk
+        finally:
+            self.ended += 1
+
+    async def _aiterate(self, inner: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+        try:
+            async for chunk in inner:
+                self.chunks += 1
+                yield chunk
+        finally:
+            self.ended += 1
+
+    def wrapper(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        return self.hook(wrapped(*args, **kwargs))
+
+    def async_wrapper(self, wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        async def awaited() -> Any:
+            return self.hook(await wrapped(*args, **kwargs))
+
+        return awaited()
+
+    def install(self) -> Callable[[], None]:
+        before = Completions.__dict__["create"], AsyncCompletions.__dict__["create"]
+        Completions.create = wrapt.FunctionWrapper(before[0], self.wrapper)
+        AsyncCompletions.create = wrapt.FunctionWrapper(before[1], self.async_wrapper)
+
+        def remove() -> None:
+            Completions.create, AsyncCompletions.create = before
+
+        return remove
+
+
+@pytest.fixture(params=["before us", "after us"])
+def tool(request: pytest.FixtureRequest, told: Told) -> Iterator[Tool]:
+    """A tool that wrapped `create` before, or after, we did."""
+    made = Tool()
+    if request.param == "before us":
+        otel_openai.uninstrument()
+        remove = made.install()
+        told.instrument()
+        yield made
+        otel_openai.uninstrument()
+        remove()
+    else:
+        remove = made.install()
+        yield made
+        remove()
+
+
+async def test_both_see_a_whole_stream(api: Api, server: ScriptedServer, told: Told, tool: Tool) -> None:
+    server.reply(sse(*CHAT.frames))
+
+    assert len(await api.drain(await CHAT.open(api))) == CHAT.chunks
+
+    assert described(told.span) == CHAT.expected("completed", CHAT.chunks, server=server, finished=True)
+    assert (tool.streams, tool.chunks, tool.ended) == (1, CHAT.chunks, 1)
+
+
+async def test_both_see_a_stream_that_is_left_early(api: Api, server: ScriptedServer, told: Told, tool: Tool) -> None:
+    server.reply(sse(*CHAT.begin, Gate()))
+
+    async with entered(await CHAT.open(api)) as stream:
+        for _ in CHAT.begin:
+            await api.next(stream)
+
+    assert described(told.span) == CHAT.expected("closed", CHAT.begun_after, server=server)
+    assert tool.chunks == CHAT.begun_after
+
+
+async def test_both_see_a_stream_that_is_dropped(api: Api, server: ScriptedServer, told: Told, tool: Tool) -> None:
+    server.reply(sse(*CHAT.begin, Gate()))
+
+    stream = await CHAT.open(api)
+    await api.next(stream)
+    del stream
+    await collect()
+    await collect()
+
+    one_stream_was_told(told, "abandoned")
+    assert (tool.chunks, tool.ended) == (1, 1)
+
+
+async def test_both_see_a_stream_that_breaks(api: Api, server: ScriptedServer, told: Told, tool: Tool) -> None:
+    server.reply(sse(*CHAT.begin, CUT))
+
+    with pytest.raises(Exception, match=r"."):
+        await api.drain(await CHAT.open(api))
+
+    assert described(told.span)["otel_openai.stream.outcome"] == "error"
+    assert (tool.chunks, tool.ended) == (CHAT.begun_after, 1)
+
+
+async def test_a_tool_may_hook_the_raw_stream_that_the_app_parses(api: Api, server: ScriptedServer, told: Told) -> None:
+    server.reply(sse(*CHAT.frames))
+    tool = Tool()
+
+    answer = await api.call("chat.completions.with_raw_response.create", **CHAT.arguments, stream=True)
+    assert len(await api.drain(tool.hook(answer.parse()))) == CHAT.chunks
+
+    assert described(told.span) == CHAT.expected("completed", CHAT.chunks, server=server, finished=True)
+    assert tool.chunks == CHAT.chunks
+
+
+class Awaitable:
+    """What a wrapper may return instead of a coroutine."""
+
+    def __init__(self, coroutine: Any) -> None:
+        self.coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.coroutine.__await__()
+
+
+async def test_a_tool_may_return_any_awaitable(server: ScriptedServer, told: Told) -> None:
+    def wrapper(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        return Awaitable(wrapped(*args, **kwargs))
+
+    otel_openai.uninstrument()
+    before = AsyncCompletions.__dict__["create"]
+    AsyncCompletions.create = wrapt.FunctionWrapper(before, wrapper)
+    try:
+        told.instrument()
+        server.reply(sse(*CHAT.frames))
+        async with client("async", server.base_url) as made:
+            await (await made.chat.completions.create(**CHAT.arguments, stream=True)).close()
+        otel_openai.uninstrument()
+    finally:
+        AsyncCompletions.create = before
+
+    one_stream_was_told(told, "closed")

@@ -1,0 +1,64 @@
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=error
+"""What a strict type checker must accept of the public API, and (where an error is ignored) what it must reject.
+
+Checked, never run.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.trace import Span, TracerProvider
+
+import otel_openai
+from otel_openai import OpenAIInstrumentor, __version__, instrument, uninstrument
+
+
+def accepted(tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider, table: Mapping[str, str]) -> None:
+    """Every option, alone and together."""
+    instrument()
+    instrument(tracer_provider=tracers, meter_provider=meters, logger_provider=loggers)
+    instrument(tracer_provider=SdkTracerProvider(), meter_provider=SdkMeterProvider())
+    instrument(tracer_provider=None, meter_provider=None, logger_provider=None, export=None, providers=None)
+    instrument(export="otlp")
+    instrument(export="console")
+    instrument(error_messages=True, chunk_timing=True, providers={".example.com": "vllm"})
+    instrument(providers=table, request_hook=on_request, response_hook=on_response)
+    instrument(request_hook=lambda span, arguments: span.set_attribute("n", len(arguments)))
+    otel_openai.instrument(response_hook=None)
+    uninstrument()
+    OpenAIInstrumentor().instrument(tracer_provider=tracers)
+    OpenAIInstrumentor().uninstrument()
+    version: str = __version__
+    print(version)  # noqa: T201
+
+
+def on_request(span: Span, arguments: Mapping[str, Any]) -> None:
+    """Be a request hook."""
+    span.set_attribute("user", str(arguments.get("user")))
+
+
+def on_response(span: Span, result: object) -> None:
+    """Be a response hook."""
+    span.set_attribute("type", type(result).__name__)
+
+
+def rejected(tracers: TracerProvider, meters: MeterProvider) -> None:
+    """One mistake a line."""
+    instrument(tracers)  # pyright: ignore[reportCallIssue]
+    instrument(tracer=tracers)  # pyright: ignore[reportCallIssue]
+    instrument(tracer_provider=meters)  # pyright: ignore[reportArgumentType]
+    instrument(meter_provider=tracers)  # pyright: ignore[reportArgumentType]
+    instrument(export="jaeger")  # pyright: ignore[reportArgumentType]
+    instrument(error_messages="yes")  # pyright: ignore[reportArgumentType]
+    instrument(chunk_timing=None)  # pyright: ignore[reportArgumentType]
+    instrument(providers={"example.com": 5})  # pyright: ignore[reportArgumentType]
+    instrument(request_hook="hook")  # pyright: ignore[reportArgumentType]
+    instrument(request_hook=uninstrument)  # pyright: ignore[reportArgumentType]
+    instrument(response_hook=lambda span: span.end())  # pyright: ignore[reportArgumentType]
+    uninstrument(force=True)  # pyright: ignore[reportCallIssue]
+    _: int = __version__  # pyright: ignore[reportAssignmentType]
+    otel_openai.Config()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
