@@ -4,15 +4,15 @@ import gc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from server import ScriptedServer
-from support import Api, Told, client
 
 import otel_openai
 from otel_openai import _guard
+from server import ScriptedServer
+from support import Api, Told, client
 
 
 @pytest.fixture(autouse=True)
-def _faults_are_seen() -> Iterator[None]:
+def faults_are_seen() -> Iterator[None]:
     """The barrier lets our own bugs through, unless a test turns that off."""
     _guard.reraise = True
     yield
@@ -20,7 +20,7 @@ def _faults_are_seen() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _collections_are_short() -> None:
+def collections_are_short() -> None:
     """What is imported by now need not be looked at by every run of the garbage collector that a test makes."""
     gc.collect()
     gc.freeze()

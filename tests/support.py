@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 import otel_openai
 from otel_openai._reaper import reaper
+from otel_openai._values import listed
 
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading them is most of the time that a client takes
@@ -78,7 +79,7 @@ class Told:
         """Sum of a metric's values over the points with these attributes (dots as double underscores)."""
         wanted = {key.replace("__", "."): value for key, value in having.items()}
         values = [value for attributes, value in self.points(name) if wanted.items() <= attributes.items()]
-        return sum(value[1] if isinstance(value, tuple) else value for value in values)
+        return sum(_number(value) for value in values)
 
     def clear(self) -> None:
         """Forget spans and log records. Metrics are cumulative."""
@@ -105,16 +106,20 @@ def _value(point: Any) -> Any:
     return point.value if hasattr(point, "value") else (point.count, point.sum)
 
 
+def _number(value: Any) -> Any:
+    return value[1] if value.__class__ is tuple else value
+
+
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     """Attributes of a span, sequences as lists."""
     given: Mapping[str, Any] = span.attributes or {}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    return {key: listed(value) if value.__class__ is tuple else value for key, value in given.items()}
 
 
 class Api:
     """The real client, sync or async, driven by one program.
 
-    A test is a coroutine either way. The sync client blocks the loop, which nobody minds: the server has its own thread.
+    A test is a coroutine either way. The sync client blocks the loop, which nobody minds: the server has a thread.
     """
 
     def __init__(self, kind: Literal["sync", "async"], client: Any) -> None:
@@ -179,6 +184,5 @@ def client(kind: Literal["sync", "async"], base_url: str, **options: Any) -> Any
     if "http_client" not in options:
         http_client = openai.DefaultAsyncHttpxClient if kind == "async" else openai.DefaultHttpxClient
         options["http_client"] = http_client(verify=_NO_CERTIFICATES)
-    return (openai.AsyncOpenAI if kind == "async" else openai.OpenAI)(
-        **{"base_url": base_url, "api_key": "sk-test", "max_retries": 0, "timeout": 10, **options}
-    )
+    made: Any = openai.AsyncOpenAI if kind == "async" else openai.OpenAI
+    return made(**{"base_url": base_url, "api_key": "sk-test", "max_retries": 0, "timeout": 10, **options})

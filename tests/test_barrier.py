@@ -7,7 +7,7 @@ import pytest
 from opentelemetry import context, trace
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk._logs import Logger, LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import Histogram, Meter, MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -18,7 +18,7 @@ from otel_openai import _guard
 from programs import STREAMS, call, drain, every_mode
 from seen import Kind, Program, Seen, seen
 from server import ScriptedServer, chat, chat_stream, error_reply, sse
-from support import Api, Told
+from support import Api, InMemoryLogRecordExporter, Told
 
 CREATE = "chat.completions.create"
 EVERY = every_mode()

@@ -26,7 +26,7 @@ from server import (
 from streamed import CHAT, COMPLETIONS, RESPONSES, STREAMED, Streamed, described, entered, one_stream_was_told
 from support import Api, Told
 
-SECRET = "the user's own words"
+PRIVATE = "the user's own words"
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Break:
 
 
 BREAKS = [
-    Break("error event", (data({"error": {"message": SECRET, "code": "server_error"}}),), "server_error"),
-    Break("error of an unknown code", (data({"error": {"message": SECRET, "code": SECRET}}),)),
-    Break("error that is text", (data({"error": SECRET}),)),
+    Break("error event", (data({"error": {"message": PRIVATE, "code": "server_error"}}),), "server_error"),
+    Break("error of an unknown code", (data({"error": {"message": PRIVATE, "code": PRIVATE}}),)),
+    Break("error that is text", (data({"error": PRIVATE}),)),
     Break("broken JSON", (data('{"id": "chatcmpl-1", '),)),
     Break("connection closed", (CUT,)),
     Break("connection reset", (RESET,)),
@@ -77,7 +77,7 @@ async def test_a_stream_that_breaks_is_an_error(
     assert described(told.span) == streamed.expected("error", chunks, server=server, error_type=error_type)
     assert told.span.status.status_code.name == "ERROR"
     assert (told.span.status.description or "").startswith(raised)
-    assert SECRET not in told.span.to_json()
+    assert PRIVATE not in told.span.to_json()
     one_stream_was_told(told, "error", error_type)
 
 
@@ -157,14 +157,14 @@ async def test_a_stream_that_never_begins_has_no_outcome(
 @pytest.mark.parametrize(
     ("streamed", "frame", "error_type"),
     [
-        (CHAT, data(old_vllm_error(400, message=SECRET)), "provider_error"),
-        (COMPLETIONS, data(old_vllm_error(400, message=SECRET)), "provider_error"),
-        (RESPONSES, response_error_event(SECRET, code="server_error"), "server_error"),
-        (RESPONSES, response_error_event(SECRET, code="ERR_SOMETHING"), "provider_error"),
+        (CHAT, data(old_vllm_error(400, message=PRIVATE)), "provider_error"),
+        (COMPLETIONS, data(old_vllm_error(400, message=PRIVATE)), "provider_error"),
+        (RESPONSES, response_error_event(PRIVATE, code="server_error"), "server_error"),
+        (RESPONSES, response_error_event(PRIVATE, code="ERR_SOMETHING"), "provider_error"),
     ],
     ids=["chat", "completions", "responses", "responses, unknown code"],
 )
-async def test_an_error_that_the_app_gets_as_a_chunk_is_an_error(
+async def test_an_error_that_the_app_gets_as_a_chunk_is_an_error(  # noqa: PLR0917 - fixtures
     api: Api, server: ScriptedServer, told: Told, streamed: Streamed, frame: Any, error_type: str
 ) -> None:
     server.reply(sse(*streamed.begin, frame))
@@ -174,14 +174,14 @@ async def test_an_error_that_the_app_gets_as_a_chunk_is_an_error(
     assert (chunks, raised) == (streamed.begun_after + 1, None)
     assert described(told.span) == streamed.expected("error", chunks, server=server, error_type=error_type)
     assert told.span.status.status_code.name == "ERROR"
-    assert SECRET not in told.span.to_json()
+    assert PRIVATE not in told.span.to_json()
     one_stream_was_told(told, "error", error_type)
 
 
 async def test_an_error_that_the_app_gets_as_a_chunk_stays_one_when_the_app_leaves_then(
     api: Api, server: ScriptedServer, told: Told
 ) -> None:
-    server.reply(sse(*RESPONSES.begin, response_error_event(SECRET), Gate()))
+    server.reply(sse(*RESPONSES.begin, response_error_event(PRIVATE), Gate()))
 
     async with entered(await RESPONSES.open(api)) as stream:
         for _ in range(RESPONSES.begun_after + 1):

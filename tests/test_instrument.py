@@ -68,7 +68,10 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "message"), WRONG, ids=[f"{next(iter(options))}-{number}" for number, (options, *_) in enumerate(WRONG)])
+WRONG_NAMES = [f"{next(iter(options))}-{number}" for number, (options, *_) in enumerate(WRONG)]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), WRONG, ids=WRONG_NAMES)
 @pytest.mark.parametrize("switch_on", [otel_openai.instrument, OpenAIInstrumentor().instrument], ids=["one", "other"])
 async def test_a_wrong_argument_is_named_and_nothing_is_switched_on(
     *,

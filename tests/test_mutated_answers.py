@@ -54,6 +54,7 @@ class Case(NamedTuple):
 
 
 TWO_CHOICES = [chat_chunk("a", index=index, usage=chat_usage()) for index in (0, 1, 0, 1)]
+SEARCHES = [{"type": "web_search_call", "id": f"ws_{index}", "status": "completed"} for index in range(6)]
 CASES = {
     "chat": Case(CHAT, chat(choices=[choice("Hi", usage=chat_usage()), choice(tool_calls=[tool_call()], index=1)])),
     "chat with an error": Case(CHAT, {**chat(choices=[]), **openai_error(500), "x_groq": {"error": "x", "usage": {}}}),
@@ -63,7 +64,7 @@ CASES = {
     "chat stream of two": Case(CHAT, [*TWO_CHOICES, reasoning_chunk("x"), usage_chunk(x_groq={"usage": {}}), DONE]),
     "completion": Case(LEGACY, completion()),
     "completion stream": Case(LEGACY, completion_stream("Hel", "lo!", usage=chat_usage())),
-    "response": Case(RESPONSES, response(output=[function_call(), {"type": "web_search_call", "id": "ws_1"}])),
+    "response": Case(RESPONSES, response(output=[*SEARCHES, function_call()])),
     "failed response": Case(RESPONSES, response(status="failed")),
     "response stream": Case(RESPONSES, response_stream()),
     "response tool stream": Case(RESPONSES, [*response_tool_stream(), response_error_event()]),

@@ -28,7 +28,7 @@ class Spans(SpanExporter):
     def export(self, spans):
         time.sleep(PAUSE)
         for span in spans:
-            say(span.attributes["otel_openai.stream.outcome"])
+            say(span.attributes.get("otel_openai.stream.outcome") or span.attributes["error.type"])
         return SpanExportResult.SUCCESS
 
     def shutdown(self):
@@ -90,6 +90,23 @@ loop.run_until_complete(async_stream.__anext__())
     assert [line for line in said if "otel_openai" not in line] == [*["parent abandoned"] * 5, "parent shutdown"]
     assert "parent otel_openai.streams 5" in said
     assert "parent otel_openai.active_requests 0" in said
+
+
+def test_a_coroutine_destroyed_in_a_process_without_streams_is_told(server: ScriptedServer) -> None:
+    said = said_by(
+        server,
+        """
+async def main():
+    coroutine = openai.AsyncOpenAI(base_url=os.environ["BASE_URL"], api_key="k").chat.completions.create(**QUESTION)
+    coroutine.send(None)
+    coroutine.close()
+
+instrument(SimpleSpanProcessor)
+asyncio.run(main())
+""",
+    )
+
+    assert said == ["parent GeneratorExit", "parent shutdown"]
 
 
 def test_the_exit_waits_for_the_reaper(server: ScriptedServer) -> None:

@@ -1,9 +1,7 @@
-"""`with_raw_response`: the app gets the same objects and bytes as without us, and the telemetry is that of a plain call."""
+"""`with_raw_response`: the app gets the objects and bytes that it gets without us, and a plain call's telemetry."""
 
 import gc
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import openai
@@ -12,34 +10,10 @@ from openai import AsyncStream, Stream
 from openai.types.chat import ChatCompletionChunk
 
 import otel_openai
-from server import Body, ScriptedServer, chat, completion, embeddings, json_reply, raw_reply, response, sse
-from streamed import CHAT, COMPLETIONS, RESPONSES, STREAMED, Streamed, described, one_stream_was_told
+from raw_modes import PLAIN, Model, Plain, raw
+from server import ScriptedServer, chat, json_reply, raw_reply, sse
+from streamed import CHAT, STREAMED, Streamed, described, one_stream_was_told
 from support import Api, Told, collect
-
-
-@dataclass(frozen=True)
-class Plain:
-    """A call whose answer is not streamed."""
-
-    resource: str
-    arguments: Mapping[str, Any]
-    body: Body
-
-    def __str__(self) -> str:
-        return self.resource
-
-
-PLAIN = [
-    Plain("chat.completions", CHAT.arguments, chat()),
-    Plain("completions", COMPLETIONS.arguments, completion()),
-    Plain("responses", RESPONSES.arguments, response()),
-    Plain("embeddings", {"model": "text-embedding-3-small", "input": "Hello"}, embeddings(as_base64=True)),
-]
-
-
-async def raw(api: Api, call: Plain | Streamed, **more: Any) -> Any:
-    resource = call.resource if isinstance(call, Plain) else call.method.removesuffix(".create")
-    return await api.call(f"{resource}.with_raw_response.create", **call.arguments, **more)
 
 
 @pytest.mark.parametrize("call", PLAIN, ids=str)
@@ -67,10 +41,11 @@ async def test_a_raw_call_gives_what_the_bare_client_gives(
     server.always(json_reply(call.body) if isinstance(call, Plain) else sse(*call.frames))
 
     async def seen() -> tuple[Any, ...]:
-        answer = await raw(api, call, **streams)
-        parsed = answer.parse()
+        answer: Any = await raw(api, call, **streams)
+        parsed: Any = answer.parse()
         content = await api.drain(parsed) if streams else parsed
-        return type(answer), type(parsed), content, answer.status_code, answer.retries_taken
+        kinds: list[Any] = [type(answer), type(parsed)]
+        return kinds, content, answer.status_code, answer.retries_taken
 
     instrumented = await seen()
     otel_openai.uninstrument()
@@ -109,12 +84,6 @@ async def test_a_raw_stream_parsed_into_a_type_of_the_app_is_told_without_chunks
     assert attributes["otel_openai.stream.outcome"] == "completed"
     assert "otel_openai.stream.chunk.count" not in attributes
     one_stream_was_told(told, "completed")
-
-
-class Model(openai.BaseModel):
-    """A type of the app's own."""
-
-    id: str
 
 
 async def test_a_raw_answer_parsed_into_a_type_of_the_app(api: Api, server: ScriptedServer, told: Told) -> None:

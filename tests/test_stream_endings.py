@@ -1,7 +1,7 @@
 """Every way in which an app leaves a stream: one span, ended once, that says how the stream ended and when."""
 
+import asyncio
 import contextlib
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -244,13 +244,13 @@ async def test_a_stream_is_one_span_however_the_app_leaves_it(
 
 @pytest.mark.parametrize(("end", "lasts"), [(closed, True), (dropped, False)])
 async def test_a_stream_lasts_until_it_is_closed_and_a_dropped_one_until_its_last_chunk(
-    api: Api, server: ScriptedServer, told: Told, end: Program, lasts: bool
+    api: Api, server: ScriptedServer, told: Told, end: Program, *, lasts: bool
 ) -> None:
     server.reply(sse(*CHAT.begin, Gate(), *CHAT.rest))
     clock = Clock()
 
     stream = await begun(api, CHAT, clock)
-    time.sleep(0.02)  # the app does something else
+    await asyncio.sleep(0.02)  # the app does something else
     if end is closed:
         await api.close(stream)
     del stream
@@ -265,7 +265,7 @@ async def test_times_between_chunks_are_those_of_the_app(api: Api, server: Scrip
 
     stream = await CHAT.open(api)
     await api.next(stream)  # the role, no text yet
-    time.sleep(0.02)
+    await asyncio.sleep(0.02)
     await api.drain(stream)
 
     first = told.attributes["gen_ai.response.time_to_first_chunk"]

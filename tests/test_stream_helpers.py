@@ -9,7 +9,7 @@ import pytest
 
 from server import Gate, ScriptedServer, sse
 from streamed import CHAT, RESPONSES, Streamed, described, entered, one_stream_was_told
-from support import Api, Told, collect
+from support import Api, Told, client, collect
 
 # The helper of chat is where every version has it.
 HELPERS = [replace(CHAT, method="beta.chat.completions.stream"), replace(RESPONSES, method="responses.stream")]
@@ -81,9 +81,7 @@ async def test_a_helper_that_nobody_reads_is_closed(
     assert described(told.span) == unfinished.expected("closed", 0, server=server)
 
 
-async def test_an_exception_of_the_app_ends_a_helper(
-    api: Api, server: ScriptedServer, told: Told, unfinished: Streamed
-) -> None:
+async def test_an_exception_of_the_app_ends_a_helper(api: Api, told: Told, unfinished: Streamed) -> None:
     with suppress(LookupError):
         async with entered(manager(api, unfinished)) as stream:
             await api.next(stream)
@@ -96,9 +94,7 @@ async def test_an_exception_of_the_app_ends_a_helper(
     one_stream_was_told(told, "error", "LookupError")
 
 
-async def test_a_helper_that_is_dropped_is_abandoned(
-    api: Api, server: ScriptedServer, told: Told, unfinished: Streamed
-) -> None:
+async def test_a_helper_that_is_dropped_is_abandoned(api: Api, told: Told, unfinished: Streamed) -> None:
     stream = await entered(manager(api, unfinished)).__aenter__()
     await api.next(stream)
     del stream
@@ -107,10 +103,9 @@ async def test_a_helper_that_is_dropped_is_abandoned(
     one_stream_was_told(told, "abandoned")
 
 
-async def test_a_helper_that_is_never_entered_asks_nothing(api: Api, server: ScriptedServer, told: Told) -> None:
-    if api.is_async:
-        pytest.skip("the async helper makes its coroutine at once: see the test of coroutines that nobody awaits")
-    manager(api, HELPERS[0])
+@pytest.mark.parametrize("streamed", HELPERS, ids=lambda streamed: streamed.name)
+def test_a_helper_that_is_never_entered_asks_nothing(server: ScriptedServer, told: Told, streamed: Streamed) -> None:
+    with client("sync", server.base_url) as bare:
+        manager(Api("sync", bare), streamed)
 
-    assert server.requests == []
-    assert told.spans == []
+    assert (server.requests, told.spans) == ([], [])
