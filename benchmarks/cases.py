@@ -33,9 +33,9 @@ class Lengths:
 
 # Short runs first: the interpreter specialises a function only after eight runs of it.
 CALLS = Lengths(warm_up=(2,) * 7, measured=(1, 5), rounds=3)
-CHUNKS = Lengths(warm_up=(2,) * 12, measured=(10, 60), rounds=3)
-READY_CHUNKS = Lengths(warm_up=(2,) * 16, measured=(100, 400), rounds=3)
-LONG_STREAMS = Lengths(warm_up=(2,) * 16, measured=(100, 400, 10_000, 10_300), rounds=3)
+CHUNKS = Lengths(warm_up=(2,) * 10, measured=(10, 110), rounds=3)
+READY_CHUNKS = Lengths(warm_up=(2,) * 10, measured=(100, 400), rounds=3)
+LONG_STREAMS = Lengths(warm_up=(2,) * 10, measured=(100, 400, 10_000, 10_300), rounds=3)
 
 
 @dataclass(frozen=True, slots=True)

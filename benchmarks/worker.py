@@ -40,6 +40,9 @@ def main() -> None:
     _preload()
     callgrind.switch_on()
     _preload()  # again: callgrind translates code anew once it counts
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     for job in jobs:
         print(json.dumps(_measure(job)), flush=True)
 
@@ -66,11 +69,9 @@ def _run(job: Job) -> None:
         run = job.program(job.headers)
         for length in job.lengths.warm_up:
             run(length)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
         ballast: list[bytes] = []
         for number in range(job.lengths.rounds):
+            gc.collect()
             ballast += _shift_heap(number)
             callgrind.mark()
             for length in job.lengths.measured:
