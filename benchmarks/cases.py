@@ -6,9 +6,9 @@ Targets are thousands of instructions added to the bare client, on openai 3.54 a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks import programs
+from benchmarks import programs, ready
 from benchmarks.canned import Headers
 from benchmarks.variants import Telemetry, Variant, accepts
 
@@ -34,6 +34,7 @@ class Lengths:
 # Short runs first: the interpreter specialises a function only after eight runs of it.
 CALLS = Lengths(warm_up=(2,) * 7, measured=(1, 5), rounds=3)
 CHUNKS = Lengths(warm_up=(2,) * 10, measured=(10, 110), rounds=3)
+READY_CALLS = Lengths(warm_up=(2,) * 10, measured=(2, 14), rounds=3)
 READY_CHUNKS = Lengths(warm_up=(2,) * 10, measured=(100, 400), rounds=3)
 LONG_STREAMS = Lengths(warm_up=(2,) * 10, measured=(100, 400, 10_000, 10_300), rounds=3)
 
@@ -56,13 +57,15 @@ class Case:
 
     name: str
     program: Callable[[Headers], programs.Run]
+    """What the added instructions are counted with."""
     lengths: Lengths
+    whole: Callable[[Headers], programs.Run]
+    """The same with the whole client: for the client's own instructions, and for time."""
+    whole_lengths: Lengths
     target: float | None = None
     headers: Headers = Headers.MINIMAL
     telemetry: Telemetry = Telemetry.SDK
     options: tuple[tuple[str, bool], ...] = ()
-    whole: Callable[[Headers], programs.Run] | None = None
-    """Where `program` leaves a part of the client out: the whole, for the client's own cost and for time."""
 
     def job(self, variant: Variant) -> Job:
         """Return the job of a variant; the bare job is the same for all telemetry."""
@@ -73,50 +76,39 @@ class Case:
 
     def whole_job(self, variant: Variant) -> Job:
         """Return the job of a variant with the whole client."""
-        job = self.job(variant)
-        return job if self.whole is None else replace(job, program=self.whole, lengths=CHUNKS)
+        return replace(self.job(variant), program=self.whole, lengths=self.whole_lengths)
 
     def jobs(self) -> tuple[Job, ...]:
         """Return all jobs whose instructions are counted."""
         return self.whole_job(Variant.BARE), *(self.job(variant) for variant in Variant)
 
 
+def _calls(name: str, target: float | None = None, **how: Any) -> Case:
+    return Case(name, ready.chat_call, READY_CALLS, programs.chat_call, CALLS, target, **how)
+
+
+def _chunks(name: str, target: float | None = None, **how: Any) -> Case:
+    return Case(name, ready.chat_chunk, READY_CHUNKS, programs.chat_chunk, CHUNKS, target, **how)
+
+
 CASES = (
-    Case("chat-call", programs.chat_call, CALLS, target=850),
-    Case("chat-chunk", programs.ready_chat_chunk, READY_CHUNKS, target=7, whole=programs.chat_chunk),
-    Case("responses-event", programs.ready_responses_event, READY_CHUNKS, target=6, whole=programs.responses_event),
-    Case("embedding-call", programs.embedding_call, CALLS),
-    Case("chat-call-async", programs.chat_call_async, CALLS),
-    Case("chat-chunk-async", programs.ready_chat_chunk_async, READY_CHUNKS, whole=programs.chat_chunk_async),
-    Case("raw-call", programs.raw_call, CALLS),
-    Case("chat-call-no-sdk", programs.chat_call, CALLS, target=60, telemetry=Telemetry.NONE),
-    Case(
-        "chat-chunk-no-sdk",
-        programs.ready_chat_chunk,
-        READY_CHUNKS,
-        target=1.5,
-        telemetry=Telemetry.NONE,
-        whole=programs.chat_chunk,
-    ),
-    Case("chat-call-not-sampled", programs.chat_call, CALLS, target=550, telemetry=Telemetry.NOT_SAMPLED),
-    Case(
-        "chat-chunk-not-sampled",
-        programs.ready_chat_chunk,
-        READY_CHUNKS,
-        telemetry=Telemetry.NOT_SAMPLED,
-        whole=programs.chat_chunk,
-    ),
-    Case(
-        "chat-chunk-timing",
-        programs.ready_chat_chunk,
-        READY_CHUNKS,
-        options=(("chunk_timing", True),),
-        whole=programs.chat_chunk,
-    ),
-    Case("chat-call-all-headers", programs.chat_call, CALLS, headers=Headers.OPENAI),
-    Case("chat-chunk-parsed", programs.chat_chunk, CHUNKS),
+    _calls("chat-call", 850),
+    _chunks("chat-chunk", 7),
+    Case("responses-event", ready.responses_event, READY_CHUNKS, programs.responses_event, CHUNKS, 6),
+    Case("embedding-call", ready.embedding_call, READY_CALLS, programs.embedding_call, CALLS),
+    Case("chat-call-async", ready.chat_call_async, READY_CALLS, programs.chat_call_async, CALLS),
+    Case("chat-chunk-async", ready.chat_chunk_async, READY_CHUNKS, programs.chat_chunk_async, CHUNKS),
+    Case("raw-call", programs.raw_call, CALLS, programs.raw_call, CALLS),
+    _calls("chat-call-no-sdk", 60, telemetry=Telemetry.NONE),
+    _chunks("chat-chunk-no-sdk", 1.5, telemetry=Telemetry.NONE),
+    _calls("chat-call-not-sampled", 550, telemetry=Telemetry.NOT_SAMPLED),
+    _chunks("chat-chunk-not-sampled", telemetry=Telemetry.NOT_SAMPLED),
+    _chunks("chat-chunk-timing", options=(("chunk_timing", True),)),
+    _calls("chat-call-all-headers", headers=Headers.OPENAI),
+    Case("chat-call-whole", programs.chat_call, CALLS, programs.chat_call, CALLS),
+    Case("chat-chunk-whole", programs.chat_chunk, CHUNKS, programs.chat_chunk, CHUNKS),
 )
-LONG_STREAM = Case("long-stream", programs.ready_chat_chunk, LONG_STREAMS)
+LONG_STREAM = Case("long-stream", ready.chat_chunk, LONG_STREAMS, programs.chat_chunk, CHUNKS)
 
 
 def available() -> tuple[Case, ...]:

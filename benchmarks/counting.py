@@ -43,7 +43,8 @@ def count(jobs: Iterable[Job], keep: Path | None = None) -> Totals:
             for job, line in zip(ordered, worker.stdout, strict=False):
                 pid: int | None = json.loads(line)
                 totals[job] = None if pid is None else _read_rounds(folder, pid, job)
-                print(f"  counted {job.program.__name__}, {job.variant.value}, {job.telemetry.value}", file=sys.stderr)
+                program = f"{job.program.__module__}.{job.program.__name__}".partition(".")[2]
+                print(f"  counted {program}, {job.variant.value}, {job.telemetry.value}", file=sys.stderr)
     return totals
 
 

@@ -51,23 +51,23 @@ def main() -> None:
 def _work(name: str) -> None:
     """Under callgrind: record an empty function, then the case at two lengths."""
     marks.mark_package("otel_openai")
-    from benchmarks.cases import CALLS, CASES  # noqa: PLC0415 - it imports the package, whose functions are marked now
+    from benchmarks.cases import CALLS, CASES, READY_CALLS  # noqa: PLC0415 - it imports the package, whose functions are marked now
     from benchmarks.variants import Variant, install  # noqa: PLC0415
 
     case = next(case for case in CASES if case.name == name)
-    _mark_others()
     job = case.job(Variant.OURS)
+    run = job.program(job.headers)
+    _mark_others()
     install(job.variant, job.telemetry, dict(job.options))
     empty: dict[str, Callable[[], None]] = {}
     exec(marks.mark_source(CALIBRATION, "calibration", "calibration"), empty)  # noqa: S102 - our own four lines
-    run = job.program(job.headers)
     logging.disable()
     gc.disable()
     callgrind.switch_on()
     for length in job.lengths.warm_up:
         run(length)
         empty["caller"]()
-    short, long = (1, 3) if job.lengths is CALLS else (5, 25)
+    short, long = (1, 3) if job.lengths in (CALLS, READY_CALLS) else (5, 25)
     print(json.dumps([_record(lambda _: empty["caller"](), 1), _record(run, short), _record(run, long)]))
 
 

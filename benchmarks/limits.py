@@ -18,7 +18,8 @@ from benchmarks.canned import CannedServer
 from benchmarks.cases import CASES, LONG_STREAM
 from benchmarks.counting import per_unit
 from benchmarks.isolated import isolated
-from benchmarks.programs import hand_out, open_chat_stream, open_responses_stream
+from benchmarks.programs import open_chat_stream, open_responses_stream
+from benchmarks.ready import hand_out_chunks
 from benchmarks.variants import Variant, install
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _growth(job: Job, answer: Sse) -> float:
     install(job.variant, job.telemetry, dict(job.options))
     server = CannedServer(answer, job.headers)
     open_stream = open_responses_stream(server) if answer is RESPONSES_STREAM else open_chat_stream(server)
-    hand_out(server, len(answer.start), list(open_stream()), fresh=True)
+    hand_out_chunks(server, len(answer.start), list(open_stream()), fresh=True)
     server.chunks = LONG + 1
     tracemalloc.start()
     stream = open_stream()

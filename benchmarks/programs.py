@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-import openai
-
 from benchmarks import answers
 from benchmarks.canned import CannedServer, Headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     OpenStream = Callable[[], Iterator[object]]
 
@@ -101,48 +99,25 @@ def open_responses_stream(server: CannedServer) -> OpenStream:
 def chat_chunk(headers: Headers) -> Run:
     """One chat stream, read to its end."""
     server = CannedServer(answers.CHAT_STREAM, headers)
-    return _drained(server, open_chat_stream(server))
+    return drained(server, open_chat_stream(server))
 
 
 def responses_event(headers: Headers) -> Run:
     """One Responses stream, read to its end."""
     server = CannedServer(answers.RESPONSES_STREAM, headers)
-    return _drained(server, open_responses_stream(server))
+    return drained(server, open_responses_stream(server))
 
 
 def chat_chunk_async(headers: Headers) -> Run:
     """One chat stream, read to its end through the asynchronous client."""
     server = CannedServer(answers.CHAT_STREAM, headers)
     client = server.async_client()
-    return _drained_async(server, lambda: client.chat.completions.create(**CHAT_STREAM))
+    return drained_async(server, lambda: client.chat.completions.create(**CHAT_STREAM))
 
 
-def ready_chat_chunk(headers: Headers) -> Run:
-    """One chat stream of ready chunks, read to its end."""
-    server = CannedServer(answers.CHAT_STREAM, headers)
-    open_stream = open_chat_stream(server)
-    hand_out(server, len(answers.CHAT_STREAM.start), list(open_stream()))
-    return _drained(server, open_stream)
+def drained(server: CannedServer, open_stream: OpenStream) -> Run:
+    """Return the program that reads one stream to its end."""
 
-
-def ready_responses_event(headers: Headers) -> Run:
-    """One Responses stream of ready events, read to its end."""
-    server = CannedServer(answers.RESPONSES_STREAM, headers)
-    open_stream = open_responses_stream(server)
-    hand_out(server, len(answers.RESPONSES_STREAM.start), list(open_stream()))
-    return _drained(server, open_stream)
-
-
-def ready_chat_chunk_async(headers: Headers) -> Run:
-    """One chat stream of ready chunks, read to its end through the asynchronous client."""
-    server = CannedServer(answers.CHAT_STREAM, headers)
-    client = server.async_client()
-    chunks = list(open_chat_stream(server)())
-    hand_out(server, len(answers.CHAT_STREAM.start), chunks)
-    return _drained_async(server, lambda: client.chat.completions.create(**CHAT_STREAM))
-
-
-def _drained(server: CannedServer, open_stream: OpenStream) -> Run:
     def run(length: int) -> None:
         server.chunks = length
         for _ in open_stream():
@@ -151,7 +126,9 @@ def _drained(server: CannedServer, open_stream: OpenStream) -> Run:
     return run
 
 
-def _drained_async(server: CannedServer, open_stream: Callable[[], Any]) -> Run:
+def drained_async(server: CannedServer, open_stream: Callable[[], Any]) -> Run:
+    """Return the program that reads one asynchronous stream to its end."""
+
     async def drain() -> None:
         async for _ in await open_stream():
             pass
@@ -161,38 +138,3 @@ def _drained_async(server: CannedServer, open_stream: Callable[[], Any]) -> Run:
         asyncio.run(drain())
 
     return run
-
-
-# A ready chunk was parsed beforehand and is handed out again and again. Parsing a chunk takes 850,000 instructions,
-# give or take a thousand for the state of the allocator; without it, a few instructions more or less can be told apart.
-
-
-def hand_out(server: CannedServer, repeated: int, chunks: list[Any], *, fresh: bool = False) -> None:
-    """Replace the parsing of streams by ready chunks, for the rest of the process.
-
-    Args:
-        server: Tells how often one chunk is repeated.
-        repeated: Position of the chunk that is repeated.
-        chunks: A whole stream, in which it comes once.
-        fresh: Repeat copies of the chunk, so that no two chunks are the same object.
-    """
-
-    def contents() -> Iterator[object]:
-        yield from chunks[:repeated]
-        for _ in range(server.chunks):
-            yield chunks[repeated].model_copy() if fresh else chunks[repeated]
-        yield from chunks[repeated + 1 :]
-
-    def ready(self: Any) -> Iterator[object]:
-        yield from contents()
-        self.response.close()
-
-    async def ready_async(self: Any) -> AsyncIterator[object]:
-        for chunk in contents():
-            yield chunk
-        await self.response.aclose()
-
-    stream_class: Any = openai.Stream
-    stream_class.__stream__ = ready
-    stream_class = openai.AsyncStream
-    stream_class.__stream__ = ready_async

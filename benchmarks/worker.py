@@ -65,8 +65,8 @@ def _measure(job: Job) -> int | None:
 
 def _run(job: Job) -> None:
     try:
-        install(job.variant, job.telemetry, dict(job.options))
         run = job.program(job.headers)
+        install(job.variant, job.telemetry, dict(job.options))
         for length in job.lengths.warm_up:
             run(length)
         ballast: list[bytes] = []

@@ -133,7 +133,8 @@ async def gathers(api: Api, see: Seen) -> None:
     see([(type(c), c.__name__, c.__qualname__, asyncio.iscoroutine(c)) for c in coroutines])
     see(await asyncio.gather(*coroutines))
     task = asyncio.create_task(api.client.embeddings.create(**ARGUMENTS["embeddings.create"]))
-    see(await task, task.get_coro().__qualname__)  # pyright: ignore[reportOptionalMemberAccess]
+    coroutine: Any = task.get_coro()
+    see(await task, coroutine.__qualname__)
 
 
 async def reaches_other_apis(api: Api, see: Seen) -> None:

@@ -40,7 +40,7 @@ from server import (
 )
 from support import Api, Told
 
-EXAMPLES = 150
+EXAMPLES = 100
 """Of each case and kind of client."""
 
 CHAT, LEGACY, RESPONSES = "chat.completions.create", "completions.create", "responses.create"
