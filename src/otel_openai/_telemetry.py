@@ -39,6 +39,7 @@ class Telemetry:
         self._recording = False  # some signal has an implementation
         self._found_traces = False
         self._found_metrics = False
+        self._looked_at: tuple[object, object] | None = None  # the global providers, when something was missing
         self._lock = threading.RLock()
 
     def ready(self) -> bool:
@@ -51,17 +52,21 @@ class Telemetry:
         return self._recording
 
     def _look(self) -> None:
+        looked_at = trace.get_tracer_provider(), metrics.get_meter_provider()
+        if looked_at == self._looked_at:  # no set-up has come since: there is nothing new to be found
+            return
         with self._lock:
-            traces = self.config.tracer_provider or trace.get_tracer_provider()
+            traces = self.config.tracer_provider or looked_at[0]
             if not self._found_traces and not is_noop(traces):
                 self.tracer = traces.get_tracer(SCOPE, __version__, schema_url=SCHEMA_URL)
                 self._found_traces = True
                 self._recording = self._recording or not is_noop(self.tracer)
-            meters = self.config.meter_provider or metrics.get_meter_provider()
+            meters = self.config.meter_provider or looked_at[1]
             if not self._found_metrics and not is_noop(meters):
                 self.metrics = _metrics_for(meters)
                 self._found_metrics = True
                 self._recording = self._recording or self.metrics is not None
+            self._looked_at = looked_at
         if not (self._found_traces or self._found_metrics) and _hinted.acquire(blocking=False):
             _log.warning(
                 "A request was made and nothing recorded: no OpenTelemetry SDK is configured. To see requests in the "

@@ -19,6 +19,7 @@ _HEADERS = {
 _RATELIMIT = b"x-ratelimit-"
 _RATELIMIT_KINDS = (b"limit-", b"remaining-", b"reset-")
 _REMAINING = b"x-ratelimit-remaining-"
+_INITIALS = frozenset(name[:1] for listed in (_RATELIMIT, *_HEADERS) for name in (listed, listed.upper()))
 _MAX_HEADERS = 16
 
 
@@ -41,6 +42,8 @@ class HttpFacts:
         self.retries = count(retries) or 0
         self.headers.clear()
         for name, value in response.headers.raw:
+            if name[:1] not in _INITIALS:  # most of them
+                continue
             key = name.lower()
             if key in _HEADERS or (key.startswith(_RATELIMIT) and key[12:].startswith(_RATELIMIT_KINDS)):
                 if len(self.headers) < _MAX_HEADERS:

@@ -72,8 +72,9 @@ def body_error(result: Any, *, answered: bool) -> object:
     """The error that a body carries although the status was 200: None, an error object, or the text of a body."""
     if isinstance(result, str):
         return result
-    unknown: dict[str, Any] = getattr(result, "__pydantic_extra__", None) or {}
-    error: object = unknown.get("error") or fields(unknown.get("x_groq")).get("error")
+    error: object = None
+    if unknown := getattr(result, "__pydantic_extra__", None):
+        error = unknown.get("error") or fields(unknown.get("x_groq")).get("error")
     if error is None and not answered and getattr(result, "object", None) == "error":  # vLLM before 0.6
         error = result
     return {"message": error} if isinstance(error, str) else error
