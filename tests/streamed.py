@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, time_ns
 from types import TracebackType
 from typing import Any
 
@@ -172,10 +172,13 @@ class Clock:
     def __init__(self) -> None:
         self._started = perf_counter()
         self.touched = 0.0
+        self.touched_at = 0
+        """Nanoseconds since the epoch."""
 
     def touch(self) -> None:
         """The app has touched the stream."""
         self.touched = perf_counter() - self._started
+        self.touched_at = time_ns()
 
 
 def seconds(span: ReadableSpan) -> float:
