@@ -53,6 +53,7 @@ _FINISH_REASONS = frozenset(
         "max_output_tokens",
         "cancelled",
         "insufficient_system_resource",
+        "model_length",
     }
 )
 _USAGE_COUNTERS = (

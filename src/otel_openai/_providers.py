@@ -5,6 +5,7 @@ A provider is told by an override of the user's, by the client's class, then by 
 query or the user information of a URL.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,16 +19,18 @@ _HOSTS: Mapping[str, str] = {
     "api.openai.com": "openai",
     ".api.openai.com": "openai",
     ".openai.azure.com": "azure.ai.openai",
+    ".openai.azure.us": "azure.ai.openai",
     ".cognitiveservices.azure.com": "azure.ai.openai",
     ".services.ai.azure.com": "azure.ai.inference",
     ".models.ai.azure.com": "azure.ai.inference",
     "api.deepseek.com": "deepseek",
     "api.groq.com": "groq",
-    "api.mistral.ai": "mistral_ai",
+    ".mistral.ai": "mistral_ai",
     "api.x.ai": "x_ai",
+    ".api.x.ai": "x_ai",
     "api.perplexity.ai": "perplexity",
     "generativelanguage.googleapis.com": "gcp.gemini",
-    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    ".ml.cloud.ibm.com": "ibm.watsonx.ai",
     "api.moonshot.ai": "moonshot_ai",
     "api.moonshot.cn": "moonshot_ai",
     "api.cohere.ai": "cohere",
@@ -36,7 +39,15 @@ _HOSTS: Mapping[str, str] = {
     "api.together.xyz": "together_ai",
     "api.together.ai": "together_ai",
     "openrouter.ai": "openrouter",
+    ".openrouter.ai": "openrouter",
     "api.fireworks.ai": "fireworks_ai",
+}
+# Hosts with a region in their name.
+_REGIONAL: Mapping[re.Pattern[str], str] = {
+    re.compile(
+        r"bedrock-(mantle|runtime|runtime-fips)\.[a-z0-9-]+\.(amazonaws\.(com|com\.cn|eu)|api\.aws)"
+    ): "aws.bedrock",
+    re.compile(r"([a-z0-9-]+-)?aiplatform(\.[a-z]+\.rep)?\.googleapis\.com"): "gcp.vertex_ai",
 }
 _CLASSES: Mapping[str, str] = {"AzureOpenAI": "azure.ai.openai", "BedrockOpenAI": "aws.bedrock"}
 _DEFAULT_PORTS: Mapping[str, int] = {"https": 443, "http": 80}
@@ -88,12 +99,11 @@ class Servers:
         for base in type(client).__mro__:
             if provider := _CLASSES.get(base.__name__.removeprefix("Async")):
                 return provider
-        if host.startswith("bedrock-runtime.") and host.endswith(".amazonaws.com"):
-            return "aws.bedrock"
-        if host.endswith("-aiplatform.googleapis.com"):  # one host a region
-            return "gcp.vertex_ai"
         if found := match(host, _HOSTS):
             return found
+        for pattern, provider in _REGIONAL.items():
+            if pattern.fullmatch(host):
+                return provider
         return "ollama" if port == _OLLAMA_PORT else UNKNOWN
 
 

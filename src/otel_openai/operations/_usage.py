@@ -12,13 +12,16 @@ _COUNTS = {
     "output_tokens": names.USAGE_OUTPUT,
     "prompt_cache_hit_tokens": names.USAGE_CACHE_READ,  # DeepSeek
     "cached_tokens": names.USAGE_CACHE_READ,  # Together
+    "num_cached_tokens": names.USAGE_CACHE_READ,  # Mistral
     "cache_read_input_tokens": names.USAGE_CACHE_READ,  # LiteLLM
     "cache_creation_input_tokens": names.USAGE_CACHE_WRITE,  # LiteLLM
+    "reasoning_tokens": names.USAGE_REASONING,  # SGLang
 }
 _INPUT_DETAILS = {
     "cached_tokens": names.USAGE_CACHE_READ,
     "cache_write_tokens": names.USAGE_CACHE_WRITE,
     "created_cache_tokens": names.USAGE_CACHE_WRITE,  # vLLM
+    "cache_creation_tokens": names.USAGE_CACHE_WRITE,  # LiteLLM
     "text_tokens": names.USAGE_TEXT_INPUT,
     "image_tokens": names.USAGE_IMAGE_INPUT,
     "audio_tokens": names.USAGE_AUDIO_INPUT,
