@@ -9,6 +9,7 @@ import pytest
 from expected import Attributes, at, changed, chatted
 from server import (
     DONE,
+    Body,
     Item,
     Reply,
     ScriptedServer,
@@ -16,6 +17,7 @@ from server import (
     chat_chunk,
     chat_usage,
     choice,
+    completion,
     data,
     finish_chunk,
     json_reply,
@@ -98,13 +100,40 @@ async def test_an_error_beside_an_answer_is_told_with_the_answer(api: Api, serve
     assert told.attributes == chatted(server, failed)
 
 
+async def test_an_error_in_a_choice_is_told_with_the_others(api: Api, server: ScriptedServer, told: Told) -> None:
+    failed = choice(finish_reason="error", index=1, error={"code": "rate_limit_exceeded", "message": "Slow down"})
+    server.reply(chat(choices=[choice("Hi"), failed]))
+
+    await api.chat()
+
+    expected = {"error.type": "rate_limit_exceeded", "gen_ai.response.finish_reasons": ["stop", "error"]}
+    assert told.attributes == chatted(server, expected)
+    assert told.span.status.description == "the server reported an error, code rate_limit_exceeded"
+
+
+async def test_an_error_in_a_choice_of_a_legacy_completion(api: Api, server: ScriptedServer, told: Told) -> None:
+    body = completion()
+    body["choices"][0] |= {"finish_reason": "error", "error": "It broke."}
+    server.reply(body)
+
+    await api.call("completions.create", model="m", prompt="Say")
+
+    assert told.attributes["error.type"] == "provider_error"
+    assert told.attributes["gen_ai.response.finish_reasons"] == ["error"]
+
+
 @pytest.mark.parametrize("error", [None, {}, ""])
 async def test_no_error_is_no_error(api: Api, server: ScriptedServer, told: Told, error: Any) -> None:
-    server.reply(chat(error=error))
+    server.reply(chat(choices=[choice(error=error)], error=error))
 
     await api.chat()
 
     assert told.attributes == chatted(server)
+
+
+def _in_choice(chunk: Body, **fields: Any) -> Body:
+    chunk["choices"][0] |= fields
+    return chunk
 
 
 # What ends the stream after two chunks; the exception that the app gets; `error.type`; the description.
@@ -145,6 +174,18 @@ BROKEN: dict[str, tuple[list[Item], type[Exception] | None, str, str]] = {
         None,
         "provider_error",
         "the server reported an error",
+    ),
+    "an error in an extension, beside text": (
+        [chat_chunk("lo", x_groq={"error": "over capacity"}), DONE],
+        None,
+        "provider_error",
+        "the server reported an error",
+    ),
+    "an error in a choice": (
+        [_in_choice(finish_chunk("error"), error={"code": 502, "message": "It broke."}), DONE],
+        None,
+        "provider_error",
+        "the server reported an error, code 502",
     ),
     "broken JSON": ([data('{"id": ')], json.JSONDecodeError, "JSONDecodeError", "JSONDecodeError"),
 }

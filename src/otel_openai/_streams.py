@@ -18,6 +18,7 @@ from otel_openai import _guard
 from otel_openai._call import Call, StreamFacts
 from otel_openai._reaper import reaper
 from otel_openai.operations._base import Outcome
+from otel_openai.operations.chat import body_error
 
 
 class StreamWatch:
@@ -80,9 +81,14 @@ class StreamWatch:
         """What each chunk is given to."""
         return self.feed if self._time is None else self.feed_and_time
 
-    def exhausted(self) -> None:
-        """The server has ended the stream."""
+    def exhausted(self, last: object) -> None:
+        """The server has ended the stream. Where it has not said how, its last chunk may say why (Groq)."""
         outcome = self._read()
+        if outcome is not None and not outcome.complete and outcome.error is None:
+            try:
+                outcome.error = body_error(last, answered=True)
+            except Exception:
+                _guard.contain("reading a chunk")
         self._end("completed" if outcome is None or outcome.complete else "truncated", outcome)
 
     def failed(self, error: BaseException) -> None:
@@ -187,6 +193,7 @@ def observe(call: Call, stream: Any) -> None:
 
 def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, None]:
     feed = watch.feeder
+    chunk = None
     try:
         for chunk in inner:
             feed(chunk)
@@ -197,11 +204,12 @@ def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, N
     except BaseException as error:
         watch.failed(error)
         raise
-    watch.exhausted()
+    watch.exhausted(chunk)
 
 
 async def _observe_async(inner: AsyncIterator[Any], watch: StreamWatch) -> AsyncGenerator[Any, None]:
     feed = watch.feeder
+    chunk = None
     try:
         async for chunk in inner:
             feed(chunk)
@@ -212,7 +220,7 @@ async def _observe_async(inner: AsyncIterator[Any], watch: StreamWatch) -> Async
         else:
             watch.dropped()
         raise
-    watch.exhausted()
+    watch.exhausted(chunk)
 
 
 _OBSERVERS = (_observe.__code__, _observe_async.__code__)

@@ -37,12 +37,14 @@ def _response(result: Any) -> Outcome:
     reasons = FinishReasons()
     calls = ToolCalls()
     usage = told.get("usage")
+    error: object = None
     for position, item in enumerate(listed(told.get("choices"))):
         choice = fields(item)
         key = reasons.whole(choice.get("index"), position)
         reasons.finished(key, choice.get("finish_reason"))
         _add_tool_calls(calls, fields(choice.get("message")))
         usage = usage or choice.get("usage")  # Moonshot
+        error = error or choice.get("error")  # OpenRouter
     return Outcome(
         response_id=text(told.get("id")),
         response_model=text(told.get("model")),
@@ -51,7 +53,7 @@ def _response(result: Any) -> Outcome:
         tool_calls=calls if reasons else None,
         service_tier=text(told.get("service_tier")),
         system_fingerprint=text(told.get("system_fingerprint")),
-        error=body_error(result, answered=bool(reasons)),
+        error=body_error(result, answered=bool(reasons)) or _as_object(error),
     )
 
 
@@ -77,7 +79,16 @@ def body_error(result: Any, *, answered: bool) -> object:
         error = unknown.get("error") or fields(unknown.get("x_groq")).get("error")
     if error is None and not answered and getattr(result, "object", None) == "error":  # vLLM before 0.6
         error = result
-    return {"message": error} if isinstance(error, str) else error
+    return _as_object(error)
+
+
+def choice_error(choice: Any) -> object:
+    """The error that one choice has ended in (OpenRouter): None or an error object."""
+    return _as_object(extra(choice, "error"))
+
+
+def _as_object(error: object) -> object:
+    return {"message": error} if error and isinstance(error, str) else error or None
 
 
 class ChatObserver:
@@ -138,7 +149,9 @@ class ChatObserver:
         for position, choice in enumerate(listed(getattr(chunk, "choices", None))):
             key = self._reasons.choice(getattr(choice, "index", None), position)
             output = self._delta(key, getattr(choice, "delta", None)) or output
-            self._reasons.finished(key, getattr(choice, "finish_reason", None))
+            if (reason := getattr(choice, "finish_reason", None)) is not None:
+                self._reasons.finished(key, reason)
+                self._error = choice_error(choice) or self._error
             self._usage = extra(choice, "usage") or self._usage  # Moonshot
         self._look_around(chunk)
         if output and not self._under_way:

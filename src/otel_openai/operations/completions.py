@@ -9,7 +9,7 @@ from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._choices import FinishReasons
 from otel_openai.operations._request import SAMPLING, not_one, only_true
 from otel_openai.operations._usage import read_usage
-from otel_openai.operations.chat import body_error
+from otel_openai.operations.chat import body_error, choice_error
 
 _RULES: Mapping[str, Rule] = {
     **SAMPLING,
@@ -64,7 +64,7 @@ class CompletionsObserver:
             if reason is not None:
                 self._reasons.finished(key, reason)
                 self._usage = extra(choice, "usage") or self._usage
-                self._error = body_error(chunk, answered=True) or self._error
+                self._error = body_error(chunk, answered=True) or choice_error(choice) or self._error
         if output and not self._output:
             self._output = True
             return True

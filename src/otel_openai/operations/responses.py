@@ -56,11 +56,14 @@ def _response(result: Any) -> Outcome:
         response_model=text(getattr(result, "model", None)),
         finish_reasons=_finish_reasons(result, status, calls),
         usage=read_usage(getattr(result, "usage", None)),
-        tool_calls=calls if isinstance(output, list) else None,
+        tool_calls=calls if isinstance(output, list) and status not in _UNDER_WAY else None,
         service_tier=text(getattr(result, "service_tier", None)),
         system_fingerprint=text(extra(result, "system_fingerprint")),
         error=_error(result, status),
     )
+
+
+_UNDER_WAY = ("queued", "in_progress")
 
 
 def _finish_reasons(result: Any, status: object, calls: ToolCalls) -> list[str]:
@@ -76,7 +79,7 @@ def _finish_reasons(result: Any, status: object, calls: ToolCalls) -> list[str]:
         return [text(fields(details).get("reason"), 64) or "incomplete"]
     if status == "failed":
         return [names.FINISH_ERROR]
-    if status in ("queued", "in_progress"):
+    if status in _UNDER_WAY:
         return []
     spelled = text(status, 64)
     return [spelled] if spelled else []
