@@ -27,8 +27,12 @@ _KNOWN_CODES = frozenset(
         "invalid_api_key",
         "incorrect_api_key_provided",
         "billing_hard_limit_reached",
+        "budget_exceeded",
         "account_deactivated",
         "model_not_found",
+        "model_not_available",
+        "model_decommissioned",
+        "dedicated_endpoint_not_running",
         "DeploymentNotFound",
         "unsupported_parameter",
         "unsupported_value",
@@ -72,7 +76,8 @@ _KNOWN_WORDS = _KNOWN_CODES | {
     "bio_policy",
     "image_content_policy_violation",
     "request_too_large",
-    "model_decommissioned",
+    "rate_limited",
+    "invalid_model",
     "ResponsibleAIPolicyViolation",
 }
 _ERROR_NAME = re.compile(r"[A-Za-z_]{0,43}[Ee]rror")
