@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from support import Api, Told, client
+from support import Api, Told, attributes_of, client
 
 for package in ("xllamacpp", "gguf", "numpy"):
     pytest.importorskip(package, reason=f"the real model server needs the package {package}")
@@ -31,6 +31,7 @@ ASKED: dict[str, Any] = {"model": "tiny", "temperature": 0}
 GOES_ON = {str(tiny_gguf.END): -100}
 MESSAGES = [{"role": "user", "content": "hi"}]
 CHAT: dict[str, Any] = {**ASKED, "messages": MESSAGES, "max_tokens": 6, "logit_bias": GOES_ON}
+THINKS = r'root ::= "<think>\nUser wants hi.\n</think>\n\nHello."'
 WEATHER = {
     "name": "get_weather",
     "parameters": {
@@ -58,6 +59,12 @@ def chat_url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def embeddings_url() -> Iterator[str]:
     with serve(tiny_gguf.build(CACHE), embeddings=True) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def thinking_url() -> Iterator[str]:
+    with serve(tiny_gguf.build(CACHE), template=tiny_gguf.THINKING_TEMPLATE) as url:
         yield url
 
 
@@ -212,6 +219,50 @@ async def test_a_stream_with_usage_tells_what_its_last_chunk_says(api: Api, told
         **answered(api),
         **CHATTED,
         **used(chunks[-1].usage),
+        "gen_ai.request.stream": True,
+        "gen_ai.response.id": chunks[0].id,
+        "otel_openai.stream.outcome": "completed",
+        "otel_openai.stream.chunk.count": len(chunks),
+    }
+
+
+async def test_choices_in_a_stream_end_one_by_one_each_with_its_usage(api: Api, told: Told) -> None:
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    chunks = await api.drain(await api.call("chat.completions.create", **CHAT, n=2, **options))
+
+    usages = [chunk.usage for chunk in chunks if chunk.usage is not None]
+    assert (len(usages), usages[-1].completion_tokens) == (2, 6)
+    assert without_times(told.attributes) == {
+        **answered(api),
+        **CHATTED,
+        **used(usages[-1]),
+        "gen_ai.request.choice.count": 2,
+        "gen_ai.request.stream": True,
+        "gen_ai.response.id": chunks[0].id,
+        "gen_ai.response.finish_reasons": ["length"] * 2,
+        "otel_openai.stream.outcome": "completed",
+        "otel_openai.stream.chunk.count": len(chunks),
+    }
+
+
+async def test_reasoning_is_output_and_no_choice_of_its_own(api: Api, thinking_url: str, told: Told) -> None:
+    api.client.base_url = thinking_url
+    thinking = {**CHAT, "max_tokens": 100, "extra_body": {"grammar": THINKS}}
+    completion = await api.call("chat.completions.create", **thinking)
+    chunks = await api.drain(await api.call("chat.completions.create", **thinking, stream=True))
+
+    message = completion.choices[0].message
+    assert (message.reasoning_content, message.content) == ("User wants hi.\n", "Hello.")
+    plain, streamed = map(attributes_of, told.spans)
+    common = {
+        **answered(api),
+        **CHATTED,
+        "gen_ai.request.max_tokens": 100,
+        "gen_ai.response.finish_reasons": ["stop"],
+    }
+    assert plain == {**common, **used(completion.usage), "gen_ai.response.id": completion.id}
+    assert without_times(streamed) == {
+        **common,
         "gen_ai.request.stream": True,
         "gen_ai.response.id": chunks[0].id,
         "otel_openai.stream.outcome": "completed",

@@ -16,12 +16,13 @@ _THREADS: Final = 2  # the default would be every core
 
 
 @contextmanager
-def serve(model: Path, *, embeddings: bool = False) -> Generator[str]:
+def serve(model: Path, *, embeddings: bool = False, template: str | None = None) -> Generator[str]:
     """Serve a model file for as long as the context is open.
 
     Args:
         model: A GGUF file.
         embeddings: Serve embeddings (mean pooling). Default: chat, completions and Responses.
+        template: A chat template instead of the model's own.
 
     Yields:
         The base URL for a client of the OpenAI API.
@@ -41,6 +42,8 @@ def serve(model: Path, *, embeddings: bool = False) -> Generator[str]:
     params.warmup = False
     params.fit_params = False
     params.verbosity = 0  # nothing on stderr
+    if template is not None:
+        params.chat_template = template
     if embeddings:
         params.embedding = True
         params.pooling_type = llama.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

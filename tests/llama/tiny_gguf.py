@@ -46,6 +46,19 @@ Tools, to be called as <tool_call>
 {% endif -%}
 """
 
+# The server splits what a model thinks from what it says, where its template knows of thoughts.
+THINKING_TEMPLATE: Final = """\
+{%- for message in messages %}<|im_start|>{{ message.role }}
+{% if message.reasoning_content %}<think>
+{{ message.reasoning_content }}
+</think>
+
+{% endif %}{{ message.content }}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif -%}
+"""
+
 
 def byte_token(byte: int) -> int:
     """The id of the token that stands for one byte."""
