@@ -15,7 +15,7 @@ import pytest
 
 from expected import Attributes, asked, changed
 from recorded import USAGE, an_object, error_of, events, exchanges, leaves, of_chunks, of_response, said
-from server import ScriptedServer, replay
+from server import DONE, ScriptedServer, chat, chat_chunk, finish_chunk, replay, role_chunk, sse
 from support import Api, Told, attributes_of
 from test_stream_values import without_times
 from untold import UNTOLD, UNTOLD_CODES
@@ -199,6 +199,21 @@ async def test_a_plain_answer_and_a_stream_of_the_same_are_told_in_the_same_word
     first, second = map(attributes_of, told.spans)
     same = ("gen_ai.response.finish_reasons", "otel_openai.tool_call.names", "gen_ai.usage.output_tokens")
     assert {name: first[name] for name in same} == {name: second[name] for name in same}
+
+
+@pytest.mark.parametrize("path", USAGE)
+async def test_a_count_is_told_wherever_it_stands(api: Api, server: ScriptedServer, told: Told, path: str) -> None:
+    *objects, field = path.split(".")
+    counted: Any = {field: 7}
+    for name in reversed(objects):
+        counted = {name: counted}
+    server.reply(chat(usage=counted), sse(role_chunk(), chat_chunk("Hi"), finish_chunk(usage=counted), DONE))
+
+    await api.chat()
+    await api.drain(await api.stream())
+
+    usages = [{name: n for name, n in attributes_of(span).items() if "usage" in name} for span in told.spans]
+    assert usages == [{USAGE[path]: 7}] * 2
 
 
 # Nothing of a body is forgotten: what the expectations above do not read is listed, with the reason.
