@@ -73,6 +73,8 @@ class Program:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Of the client."""
     kinds: tuple[Kind, ...] = KINDS
+    concurrent: bool = False
+    """True where requests run side by side: their log lines interleave as they like."""
 
 
 async def seen(program: Program, kind: Kind) -> Seen:
@@ -100,6 +102,8 @@ async def _seen(program: Program, kind: Kind) -> Seen:
     noted.warnings = [(w.category, steady(str(w.message)), w.filename) for w in warned]
     noted.printed = steady(printed.getvalue())
     noted.logged = [(r.name, r.levelname, r.funcName, steady(r.getMessage())) for r in records]
+    if program.concurrent:
+        noted.logged.sort()
     return noted
 
 

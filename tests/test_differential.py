@@ -194,7 +194,7 @@ PROGRAMS = {
     "gives generators": Program(gives_generators, [chat()]),
     "keeps what it gave": Program(keeps_what_it_gave, [chat()]),
     "changes options": Program(changes_options, [chat(), chat()], 2),
-    "gathers": Program(gathers, [chat("1"), chat("1"), embeddings()], 3, kinds=("async",)),
+    "gathers": Program(gathers, [chat("1"), chat("1"), embeddings()], 3, kinds=("async",), concurrent=True),
     "reaches other APIs": Program(reaches_other_apis, [{"id": "gpt-4o-mini", "object": "model"}, chat(), {"b": 2}], 0),
     **{
         f"streaming response by {how}": streaming(CREATE, chat("two\nlines"), how)
