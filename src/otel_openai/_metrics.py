@@ -102,11 +102,7 @@ class Metrics:
     """The instruments of one meter."""
 
     def __init__(self, meter: Meter) -> None:
-        self._lock = threading.RLock()
-        self._totals: dict[Key, _Totals] = {}
-        self._active: dict[Key, tuple[Attributes, list[int]]] = {}
-        self._remaining: dict[Key, tuple[Attributes, int]] = {}
-        self._tool_names: set[str] = set()
+        self.reset()
 
         def seconds(name: str, description: str) -> Callable[..., None]:
             buckets = names.SECONDS_BUCKETS
@@ -122,6 +118,14 @@ class Metrics:
             explicit_bucket_boundaries_advisory=names.TOKENS_BUCKETS,
         ).record
         self._create_observables(meter)
+
+    def reset(self) -> None:
+        """Begin at zero. In the child of a fork too: no thread is left to release the lock, or to end what is open."""
+        self._lock = threading.RLock()
+        self._totals: dict[Key, _Totals] = {}
+        self._active: dict[Key, tuple[Attributes, list[int]]] = {}
+        self._remaining: dict[Key, tuple[Attributes, int]] = {}
+        self._tool_names: set[str] = set()
 
     def started(self, key: Key) -> list[int]:
         """Count a call as open. The returned cell is given back to `ended`."""

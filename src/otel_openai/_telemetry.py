@@ -5,6 +5,7 @@ without any implementation the instrumentation stays out of the call.
 """
 
 import logging
+import os
 import threading
 from importlib.metadata import version
 from weakref import WeakKeyDictionary
@@ -31,6 +32,8 @@ _metrics_of: WeakKeyDictionary[MeterProvider, Metrics] = WeakKeyDictionary()
 class Telemetry:
     """One instrumentation: its options, and the signals that have an implementation by now."""
 
+    _lock = threading.RLock()  # of all of them: they share the instruments of a provider
+
     def __init__(self, config: Config) -> None:
         self.config = config
         self.servers = Servers(config.providers)
@@ -40,7 +43,6 @@ class Telemetry:
         self._found_traces = False
         self._found_metrics = False
         self._looked_at: tuple[object, object] | None = None  # the global providers, when something was missing
-        self._lock = threading.RLock()
 
     def ready(self) -> bool:
         """Look for what is still missing; True when there is anything to record with."""
@@ -78,6 +80,17 @@ class Telemetry:
         """The logger for events, if the app has a set-up for logs. Events are rare: it is looked up each time."""
         provider = self.config.logger_provider or _logs.get_logger_provider()
         return None if is_noop(provider) else provider.get_logger(SCOPE, __version__, schema_url=SCHEMA_URL)
+
+
+def _after_fork() -> None:
+    """In the child: what was counted is the parent's to tell, and a lock may be held by a thread that is gone."""
+    Telemetry._lock = threading.RLock()
+    for known in _metrics_of.values():
+        known.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _metrics_for(provider: MeterProvider) -> Metrics | None:

@@ -6,9 +6,11 @@ belongs to the application.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, cast
+from weakref import WeakSet
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import StatusCode
@@ -49,8 +51,12 @@ class TraceTree(SpanExporter):
     def __init__(self, stream: TextIO | None = None, *, max_waiting: int = 1000) -> None:
         self._stream = stream
         self._max_waiting = max_waiting
-        self._waiting: dict[_SpanKey, ReadableSpan] = {}
         self._printed: dict[_SpanKey, str] = {}  # and their names
+        self._wait_for_none()
+        _trees.add(self)
+
+    def _wait_for_none(self) -> None:
+        self._waiting: dict[_SpanKey, ReadableSpan] = {}
         # Re-entrant: the garbage collector may end somebody's span while this thread is in here.
         self._lock = RLock()
 
@@ -128,6 +134,19 @@ class TraceTree(SpanExporter):
         elif parent not in shown_with and not _is_local_root(span):
             line.append("  (its parent has not ended)", style="dim")
         return line
+
+
+_trees: WeakSet[TraceTree] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child: what waits is the parent's to print, and a lock may be held by a thread that is gone."""
+    for tree in _trees:
+        tree._wait_for_none()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _key(context: SpanContext | None) -> _SpanKey:
