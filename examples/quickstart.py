@@ -1,7 +1,8 @@
 """Seven ordinary uses of the `openai` client, and what otel-openai tells about them.
 
 Uses OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_MODEL and OPENAI_EMBEDDING_MODEL where they are set; otherwise it starts a
-small local model. Answers go to stdout; a tree for each trace, and in the end a table of the usage, go to stderr.
+small local model. Answers go to stdout. Traces and metrics go to the collector at OTEL_EXPORTER_OTLP_ENDPOINT; without
+one, a tree for each trace, and in the end a table of the usage, go to stderr.
 """
 
 import os
@@ -116,7 +117,7 @@ def run_all(client: OpenAI, model: str, embeddings_client: OpenAI, embeddings_mo
 
 def main() -> None:
     """Instrument, then use the client as ever."""
-    otel_openai.instrument(export="console")
+    otel_openai.instrument(export="otlp" if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "console")
 
     if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
         client = OpenAI(api_key=os.environ.get("OPENAI_API_KEY", "none"))
