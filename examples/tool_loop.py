@@ -58,9 +58,9 @@ def answer(client: OpenAI, model: str, question: str) -> str:
             if not message.tool_calls:
                 return message.content or ""
             messages.append(message.to_dict())  # pyright: ignore[reportArgumentType] - of that very shape
-            messages += [
+            messages.extend(
                 {"role": "tool", "tool_call_id": call.id, "content": run_tool(call)} for call in message.tool_calls
-            ]
+            )
         raise RuntimeError(f"no answer after {MAX_ROUNDS} rounds")
 
 
