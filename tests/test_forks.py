@@ -201,13 +201,15 @@ def test_hundreds_of_forks_while_locks_are_taken(server: ScriptedServer) -> None
     assert (printed, errors) == ("{0}\n", "")
 
 
+INSTRUMENT = """
+import otel_openai
+otel_openai.instrument(export="otlp")
+"""
 APP = """
 import asyncio, os
-from contextlib import asynccontextmanager
-import openai, otel_openai
+import openai
 from opentelemetry import metrics, trace
 
-otel_openai.instrument(export="otlp")
 client = openai.OpenAI(base_url=os.environ["BASE_URL"], api_key="k", max_retries=0)
 
 def answer():
@@ -232,25 +234,36 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": body})
 """
-SERVERS = [
-    pytest.param(["gunicorn", "--preload", "--workers=2", "--bind=fd://{}", "app:wsgi"], id="gunicorn-preload"),
-    pytest.param(["gunicorn", "--workers=2", "--bind=fd://{}", "app:wsgi"], id="gunicorn"),
-    pytest.param(["uvicorn", "--workers=2", "--fd={}", "app:asgi"], id="uvicorn"),
-]
+PAGE = Path(__file__).parents[1] / "docs" / "zero-code.md"
+SCRIPTS = Path(sys.executable).parent
+GUNICORN = [str(SCRIPTS / "gunicorn"), "--workers=2", "--bind=fd://{}", "app:wsgi"]
+UVICORN = [str(SCRIPTS / "uvicorn"), "--workers=2", "--fd={}", "app:asgi"]
+ZERO_CODE = [str(SCRIPTS / "opentelemetry-instrument"), "--exporter_otlp_protocol=http/protobuf"]
+POST_FORK = re.findall(r"```python\n(# gunicorn.conf.py\n.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+SERVERS = {
+    "gunicorn-post-fork": (GUNICORN, ""),
+    "gunicorn-preload": ([*GUNICORN, "--preload"], INSTRUMENT),
+    "gunicorn-zero-code": ([*ZERO_CODE, *GUNICORN], ""),
+    "uvicorn": (UVICORN, INSTRUMENT),
+    "uvicorn-zero-code": ([*ZERO_CODE, *UVICORN], ""),
+}
 
 
-@pytest.mark.parametrize("command", SERVERS)
+@pytest.mark.parametrize("name", SERVERS)
 def test_every_worker_of_a_server_reports(
-    command: list[str], server: ScriptedServer, receiver: OtlpReceiver, tmp_path: Path
+    name: str, server: ScriptedServer, receiver: OtlpReceiver, tmp_path: Path
 ) -> None:
+    command, instrument = SERVERS[name]
     server.always(json_reply(chat()).after(Delay(0.02)))  # time for the other worker to take a request too
-    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "app.py").write_text(instrument + APP)
+    if name == "gunicorn-post-fork":
+        (tmp_path / "gunicorn.conf.py").write_text(*POST_FORK)
     answered: Counter[str] = Counter()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", *(part.format(listener.fileno()) for part in command)],
+            [part.format(listener.fileno()) for part in command],
             env=environment(server, {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}),
             cwd=tmp_path,
             pass_fds=[listener.fileno()],

@@ -200,17 +200,43 @@ def test_zero_code_instruments_a_program_that_knows_nothing_of_it(server: Script
     assert (span["name"], span["kind"]) == ("chat gpt-4o-mini", "SpanKind.CLIENT")
     assert span["attributes"]["gen_ai.usage.output_tokens"] == 12
 
-    disabled = {**console, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "otel_openai"}
-    assert run(APP + "ask()", server, command=[INSTRUMENT], env=disabled, warnings="default")[0] == ""
+
+OTLP = {
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_METRICS_EXPORTER": "otlp",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+}
 
 
 def test_zero_code_sets_the_sdk_up_by_the_environment_alone(server: ScriptedServer) -> None:
-    env = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_LOGS_EXPORTER": "none"}
-
-    run(APP + "ask(3)", server, command=[INSTRUMENT], env=env, warnings="default")
+    run(APP + "ask(3)", server, command=[INSTRUMENT], env=OTLP, warnings="default")
 
     assert exported_spans(server) == ["chat gpt-4o-mini"] * 3
     assert "gen_ai.client.operation.duration" in exported_metrics(server)
+
+
+def test_zero_code_and_instrument_in_one_program_tell_a_request_once(server: ScriptedServer) -> None:
+    program = "import otel_openai\notel_openai.instrument(export='otlp')" + APP + "ask()"
+
+    _, errors = run(program, server, command=[INSTRUMENT], env=OTLP, warnings="default")
+
+    assert errors == "Attempting to instrument while already instrumented\n"
+    assert exported_spans(server) == ["chat gpt-4o-mini"]
+
+
+@pytest.mark.parametrize(("disabled", "patched"), [("otel_openai", False), ("a,otel_openai", False), ("a", True)])
+def test_zero_code_leaves_the_client_alone_where_it_is_disabled(
+    disabled: str, server: ScriptedServer, *, patched: bool
+) -> None:
+    program = APP + "ask()\nprint(hasattr(openai.resources.chat.Completions.create, '_self_wrapper'))"
+    env = {**OTLP, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": disabled}
+
+    printed, _ = run(program, server, command=[INSTRUMENT], env=env, warnings="default")
+
+    assert printed == f"{patched}\n"
+    assert exported_spans(server) == ["chat gpt-4o-mini"] * patched
+    assert bool(exported_metrics(server)) == patched
 
 
 def test_the_entry_point_is_the_instrumentor() -> None:
