@@ -3,6 +3,7 @@
 import gzip
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,8 @@ class OtlpReceiver:
         metrics: Every export of metrics.
         logs: Every export of log records.
         headers: The headers of every request.
+        is_available: Set to False, everything is refused with 503, which means: send it again later.
+        refused: The paths of what was refused.
     """
 
     def __init__(self) -> None:
@@ -40,6 +43,8 @@ class OtlpReceiver:
         self.metrics: list[ExportMetricsServiceRequest] = []
         self.logs: list[ExportLogsServiceRequest] = []
         self.headers: list[Mapping[str, str]] = []
+        self.is_available = True
+        self.refused: list[str] = []
         self._arrived = threading.Condition()
 
     @property
@@ -88,8 +93,7 @@ class OtlpReceiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers["Content-Encoding"] == "gzip":
                     body = gzip.decompress(body)
-                known = receiver._take(self.path, body, dict(self.headers))
-                self.send_response(200 if known else 404)
+                self.send_response(receiver._take(self.path, body, dict(self.headers)))
                 self.send_header("Content-Type", "application/x-protobuf")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -110,8 +114,12 @@ class OtlpReceiver:
         self._thread.join()
         self._server.server_close()
 
-    def _take(self, path: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    def _take(self, path: str, body: bytes, headers: Mapping[str, str]) -> HTTPStatus:
         with self._arrived:
+            self._arrived.notify_all()
+            if not self.is_available:
+                self.refused.append(path)
+                return HTTPStatus.SERVICE_UNAVAILABLE
             self.headers.append(headers)
             if path == "/v1/traces":
                 self.traces.append(ExportTraceServiceRequest.FromString(body))
@@ -120,9 +128,8 @@ class OtlpReceiver:
             elif path == "/v1/logs":
                 self.logs.append(ExportLogsServiceRequest.FromString(body))
             else:
-                return False
-            self._arrived.notify_all()
-            return True
+                return HTTPStatus.NOT_FOUND
+            return HTTPStatus.OK
 
 
 def attributes(pairs: Iterable[KeyValue]) -> Attributes:
