@@ -1,14 +1,18 @@
 """What apps do with the client: every operation in every mode, each as one small program for both kinds of client."""
 
-import inspect
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from functools import reduce
 from typing import Any
 
 from seen import Program
 from server import (
+    ABSENT,
+    ASSISTANT_ID,
+    RUN_ID,
+    THREAD_ID,
+    VECTOR_STORE_ID,
     Scripted,
+    batch,
     chat,
     chat_stream,
     chat_tool_stream,
@@ -16,26 +20,25 @@ from server import (
     compacted_response,
     completion,
     completion_stream,
+    decision,
     embeddings,
+    image_stream,
+    images,
+    moderation,
+    raw_reply,
     response,
     response_stream,
+    run,
+    run_stream,
+    search_page,
     sse,
+    transcription,
+    transcription_stream,
+    video,
 )
-from support import MESSAGES, Api, client
+from support import MESSAGES, Api, has, raw_form, streams
 
-_ANY_CLIENT = client("sync", "http://127.0.0.1/v1")
-
-
-def has(method: str) -> bool:
-    """Whether this version of the client has a method: `chat.completions.parse`, say."""
-    try:
-        return callable(reduce(getattr, method.split("."), _ANY_CLIENT))
-    except AttributeError:
-        return False
-
-
-STREAMS_AGAIN = "stream" in inspect.signature(_ANY_CLIENT.responses.retrieve).parameters
-HAS_COMPACT = has("responses.compact")
+STREAMS_AGAIN = streams("responses.retrieve")
 PARSE = "chat.completions.parse" if has("chat.completions.parse") else "beta.chat.completions.parse"
 CHAT_HELPER = "chat.completions.stream" if has("chat.completions.stream") else "beta.chat.completions.stream"
 
@@ -48,7 +51,29 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "responses.retrieve": {"response_id": "resp_001"},
     "responses.compact": {"model": "gpt-4o-mini", "input": "Say hello."},
     "embeddings.create": {"model": "text-embedding-3-small", "input": "hello", "encoding_format": "float"},
+    "beta.responses.create": {"model": "gpt-4o-mini", "input": "Say hello."},
+    "beta.responses.retrieve": {"response_id": "resp_001"},
+    "beta.responses.compact": {"model": "gpt-4o-mini", "input": "Say hello."},
+    "decisions.create": {"model": "gpt-6-luna", "input": "Hi.", "questions": [{"type": "predicate", "question": "?"}]},
+    "moderations.create": {"model": "omni-moderation-latest", "input": "hello"},
+    "vector_stores.search": {"vector_store_id": VECTOR_STORE_ID, "query": "Paris"},
+    "images.generate": {"model": "gpt-image-1", "prompt": "A cat."},
+    "images.edit": {"model": "gpt-image-1", "prompt": "A cat.", "image": ("cat.png", b"PNG")},
+    "images.create_variation": {"model": "dall-e-2", "image": ("cat.png", b"PNG")},
+    "audio.speech.create": {"model": "gpt-4o-mini-tts", "input": "hello", "voice": "alloy"},
+    "audio.transcriptions.create": {"model": "gpt-4o-transcribe", "file": ("hello.wav", b"RIFF")},
+    "audio.translations.create": {"model": "whisper-1", "file": ("hello.wav", b"RIFF")},
+    "videos.create": {"model": "sora-2", "prompt": "A cat."},
+    "videos.remix": {"video_id": "video_122", "prompt": "A dog."},
+    "videos.edit": {"video": ("cat.mp4", b"MP4"), "prompt": "A dog."},
+    "videos.extend": {"video": ("cat.mp4", b"MP4"), "prompt": "A dog.", "seconds": "8"},
+    "batches.create": {"completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"},
+    "batches.retrieve": {"batch_id": "batch_abc123"},
+    "beta.threads.create_and_run": {"assistant_id": ASSISTANT_ID},
+    "beta.threads.runs.create": {"thread_id": THREAD_ID, "assistant_id": ASSISTANT_ID},
+    "beta.threads.runs.submit_tool_outputs": {"thread_id": THREAD_ID, "run_id": RUN_ID, "tool_outputs": []},
 }
+"""Every method that is observed, and the arguments of a usual call."""
 
 _PLAIN: Mapping[str, Scripted] = {
     "chat.completions.create": chat(),
@@ -57,15 +82,48 @@ _PLAIN: Mapping[str, Scripted] = {
     "responses.create": response(),
     "responses.parse": response(),
     "responses.retrieve": response(),
-    **({"responses.compact": compacted_response()} if HAS_COMPACT else {}),
+    "responses.compact": compacted_response(),
     "embeddings.create": embeddings(),
+    "beta.responses.create": response(),
+    "beta.responses.retrieve": response(),
+    "beta.responses.compact": compacted_response(),
+    "decisions.create": decision(),
+    "moderations.create": moderation(),
+    "vector_stores.search": search_page(),
+    "images.generate": images(),
+    "images.edit": images(),
+    "images.create_variation": images(usage=ABSENT),
+    "audio.speech.create": raw_reply(b"RIFF", content_type="audio/wav"),
+    "audio.transcriptions.create": transcription(),
+    "audio.translations.create": transcription(usage=ABSENT),
+    "videos.create": video(),
+    "videos.remix": video(),
+    "videos.edit": video(),
+    "videos.extend": video(),
+    "batches.create": batch(),
+    "batches.retrieve": batch("in_progress"),
+    "beta.threads.create_and_run": run(),
+    "beta.threads.runs.create": run(),
+    "beta.threads.runs.submit_tool_outputs": run(),
 }
-STREAMS: Mapping[str, Scripted] = {
+PLAIN: Mapping[str, Scripted] = {method: reply for method, reply in _PLAIN.items() if has(method)}
+"""The usual answers of the methods that this version of the client has."""
+_STREAMS: Mapping[str, Scripted] = {
     "chat.completions.create": sse(*chat_stream("Hel", "lo!", usage=chat_usage())),
     "completions.create": sse(*completion_stream("Hel", "lo!", usage=chat_usage())),
     "responses.create": sse(*response_stream()),
-    **({"responses.retrieve": sse(*response_stream())} if STREAMS_AGAIN else {}),
+    "responses.retrieve": sse(*response_stream()),
+    "beta.responses.create": sse(*response_stream()),
+    "beta.responses.retrieve": sse(*response_stream()),
+    "images.generate": sse(*image_stream()),
+    "images.edit": sse(*image_stream("image_edit")),
+    "audio.transcriptions.create": sse(*transcription_stream()),
+    "beta.threads.create_and_run": sse(*run_stream()),
+    "beta.threads.runs.create": sse(*run_stream()),
+    "beta.threads.runs.submit_tool_outputs": sse(*run_stream()),
 }
+STREAMS: Mapping[str, Scripted] = {method: reply for method, reply in _STREAMS.items() if streams(method)}
+"""The usual streams of the methods that stream in this version of the client."""
 
 
 def other(api: Api, client: Any) -> Api:
@@ -115,11 +173,10 @@ def drain(method: str, reply: Scripted, *, spans: int = 1, **arguments: Any) -> 
 
 def raw(method: str, reply: Scripted, **arguments: Any) -> Program:
     """A program that asks for the raw response, and parses it twice."""
-    resource, _, name = method.rpartition(".")
 
     async def run(api: Api, see: Any) -> None:
         given = {**ARGUMENTS[method], **arguments}
-        answer = await api.call(f"{resource}.with_raw_response.{name}", **given)
+        answer = await api.call(raw_form(method, "raw"), **given)
         see(type(answer), answer.status_code, answer.retries_taken, answer.request_id, dict(answer.headers))
         with see.raising():
             parsed = answer.parse()
@@ -135,11 +192,10 @@ def raw(method: str, reply: Scripted, **arguments: Any) -> Program:
 
 def streaming(method: str, reply: Scripted, how: str, **arguments: Any) -> Program:
     """A program that reads a streaming response by `read`, `parse`, `iter_lines` ..., or not at all."""
-    resource, _, name = method.rpartition(".")
 
     async def run(api: Api, see: Any) -> None:
         given = {**ARGUMENTS[method], **arguments}
-        manager = await api.call(f"{resource}.with_streaming_response.{name}", **given)
+        manager = await api.call(raw_form(method, "streaming"), **given)
         see(type(manager))
         async with entered(manager) as answer:
             see(type(answer), answer.status_code, answer.http_response)
@@ -159,12 +215,11 @@ def streaming(method: str, reply: Scripted, how: str, **arguments: Any) -> Progr
 def every_mode() -> dict[str, Program]:
     """Every operation: plain, raw, in a streaming response, and the first two as a stream."""
     programs: dict[str, Program] = {}
-    for method, reply in _PLAIN.items():
+    for method, reply in PLAIN.items():
         programs[method] = call(method, reply)
-        resource, _, name = method.rpartition(".")
-        if has(f"{resource}.with_raw_response.{name}"):
+        if has(raw_form(method, "raw")):
             programs[f"{method} raw"] = raw(method, reply)
-        if has(f"{resource}.with_streaming_response.{name}"):
+        if has(raw_form(method, "streaming")):
             programs[f"{method} in a streaming response"] = streaming(method, reply, "parse")
     for method, reply in STREAMS.items():
         programs[f"{method} stream"] = drain(method, reply)

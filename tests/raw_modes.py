@@ -2,32 +2,33 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, cast
 
 import openai
 
-from server import Body, chat, completion, embeddings, response
-from streamed import CHAT, COMPLETIONS, RESPONSES, Streamed
-from support import Api
+from programs import ARGUMENTS
+from programs import PLAIN as PLAIN_REPLIES
+from streamed import Streamed
+from support import Api, has, raw_form
 
 
 @dataclass(frozen=True)
 class Plain:
     """A call whose answer is not streamed."""
 
-    resource: str
+    method: str
     arguments: Mapping[str, Any]
-    body: Body
+    body: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return self.resource
+        return self.method
 
 
 PLAIN = [
-    Plain("chat.completions", CHAT.arguments, chat()),
-    Plain("completions", COMPLETIONS.arguments, completion()),
-    Plain("responses", RESPONSES.arguments, response()),
-    Plain("embeddings", {"model": "text-embedding-3-small", "input": "Hello"}, embeddings(as_base64=True)),
+    Plain(method, ARGUMENTS[method], cast("Mapping[str, Any]", reply))
+    for method, reply in PLAIN_REPLIES.items()
+    if isinstance(reply, Mapping) and has(raw_form(method, "raw")) and has(raw_form(method, "streaming"))
 ]
 
 
@@ -38,16 +39,13 @@ class Model(openai.BaseModel):
 
 
 async def raw(api: Api, call: Plain | Streamed, **more: Any) -> Any:
-    resource = call.resource if isinstance(call, Plain) else call.method.removesuffix(".create")
-    return await api.call(f"{resource}.with_raw_response.create", **call.arguments, **more)
+    return await api.call(raw_form(call.method, "raw"), **call.arguments, **more)
 
 
 def ask(api: Api, call: Plain | Streamed, **more: Any) -> Any:
     """The manager of a streaming response: nothing is sent before it is entered."""
-    resource = api.client
-    for name in (call.resource if isinstance(call, Plain) else call.method.removesuffix(".create")).split("."):
-        resource = getattr(resource, name)
-    return resource.with_streaming_response.create(**call.arguments, **more)
+    manager = reduce(getattr, raw_form(call.method, "streaming").split("."), api.client)
+    return manager(**call.arguments, **more)
 
 
 async def now(api: Api, method: Callable[[], Any]) -> Any:

@@ -21,8 +21,10 @@ from support import Api, Told, client, collect
 Kind: TypeAlias = Literal["sync", "async"]
 KINDS: tuple[Kind, ...] = ("sync", "async")
 
-# Differs from run to run by nature: ports, addresses in memory, ids that the client makes up, delays before a retry.
+# Differs from run to run by nature: ports, addresses in memory, ids and boundaries that the client makes up, delays
+# before a retry.
 _VOLATILE = re.compile(
+    r"(?<=boundary=)[0-9a-f]{32}|"
     r"(?<=127\.0\.0\.1:)\d+|(?<=0x)[0-9a-f]{6,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=in )\d+\.\d+(?= seconds)"
 )
 
@@ -177,7 +179,9 @@ def _headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _request(request: Any) -> Any:
-    return (request.method, request.path, _headers(request.headers), request.body, request.connection)
+    boundary = (request.header("content-type") or "").partition("boundary=")[2].encode()
+    body = request.body.replace(boundary, b"~") if boundary else request.body
+    return (request.method, request.path, _headers(request.headers), body, request.connection)
 
 
 @contextlib.contextmanager

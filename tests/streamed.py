@@ -9,8 +9,22 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from server import MODEL, ScriptedServer, chat_stream, chat_usage, completion_stream, response_stream
-from support import MESSAGES, Api, Told, attributes_of
+from server import (
+    ASSISTANT_ID,
+    DONE,
+    MODEL,
+    RUN_ID,
+    THREAD_ID,
+    ScriptedServer,
+    chat_stream,
+    chat_usage,
+    completion_stream,
+    image_stream,
+    response_stream,
+    run_stream,
+    transcription_stream,
+)
+from support import MESSAGES, Api, Told, attributes_of, streams
 
 TIMES = {"gen_ai.response.time_to_first_chunk", "otel_openai.stream.max_chunk_gap"}
 USAGE = {
@@ -50,7 +64,7 @@ class Streamed:
     @property
     def chunks(self) -> int:
         """Chunks of a whole stream."""
-        return sum(isinstance(frame, Mapping) for frame in self.frames)
+        return sum(frame != DONE for frame in self.frames)
 
     async def open(self, api: Api, **more: Any) -> Any:
         """Open the stream."""
@@ -144,7 +158,65 @@ RESPONSES = Streamed(
         "gen_ai.usage.cache_write.input_tokens": 0,
     },
 )
-STREAMED = [CHAT, COMPLETIONS, RESPONSES]
+IMAGES = Streamed(
+    name="images",
+    method="images.generate",
+    arguments={"model": "gpt-image-1", "prompt": "A cat."},
+    frames=list(image_stream()),
+    begun_after=1,
+    told={
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.request.model": "gpt-image-1",
+        "gen_ai.output.type": "image",
+    },
+    finished={
+        "gen_ai.usage.input_tokens": 50,
+        "gen_ai.usage.output_tokens": 1056,
+        "gen_ai.usage.text.input_tokens": 10,
+        "gen_ai.usage.image.input_tokens": 40,
+    },
+)
+TRANSCRIPTIONS = Streamed(
+    name="transcriptions",
+    method="audio.transcriptions.create",
+    arguments={"model": "gpt-4o-transcribe", "file": ("hello.wav", b"RIFF")},
+    frames=transcription_stream(),
+    begun_after=1,
+    told={
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.request.model": "gpt-4o-transcribe",
+        "gen_ai.output.type": "text",
+    },
+    finished={
+        "gen_ai.usage.input_tokens": 14,
+        "gen_ai.usage.output_tokens": 31,
+        "gen_ai.usage.text.input_tokens": 10,
+        "gen_ai.usage.audio.input_tokens": 4,
+    },
+)
+RUNS = Streamed(
+    name="runs",
+    method="beta.threads.runs.create",
+    arguments={"thread_id": THREAD_ID, "assistant_id": ASSISTANT_ID},
+    frames=run_stream(),
+    begun_after=4,
+    told={
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.id": ASSISTANT_ID,
+        "gen_ai.conversation.id": THREAD_ID,
+        "gen_ai.response.id": RUN_ID,
+        "gen_ai.response.model": MODEL,
+        "gen_ai.response.finish_reasons": ["error"],
+    },
+    finished={
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.usage.input_tokens": 9,
+        "gen_ai.usage.output_tokens": 12,
+    },
+)
+STREAMED = [
+    streamed for streamed in (CHAT, COMPLETIONS, RESPONSES, IMAGES, TRANSCRIPTIONS, RUNS) if streams(streamed.method)
+]
 
 
 class entered:  # noqa: N801 - reads as a verb, like `closing`

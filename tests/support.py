@@ -4,6 +4,8 @@ import asyncio
 import gc
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from functools import reduce
+from inspect import signature
 from typing import Any, Literal
 
 import openai
@@ -186,3 +188,25 @@ def client(kind: Literal["sync", "async"], base_url: str, **options: Any) -> Any
         options["http_client"] = http_client(verify=_NO_CERTIFICATES)
     made: Any = openai.AsyncOpenAI if kind == "async" else openai.OpenAI
     return made(**{"base_url": base_url, "api_key": "sk-test", "max_retries": 0, "timeout": 10, **options})
+
+
+_ANY_CLIENT = client("sync", "http://127.0.0.1/v1")
+
+
+def has(method: str) -> bool:
+    """Whether this version of the client has a method: `chat.completions.parse`, say."""
+    try:
+        return callable(reduce(getattr, method.split("."), _ANY_CLIENT))
+    except AttributeError:
+        return False
+
+
+def streams(method: str) -> bool:
+    """Whether a method of this version of the client streams."""
+    return has(method) and "stream" in signature(reduce(getattr, method.split("."), _ANY_CLIENT)).parameters
+
+
+def raw_form(method: str, kind: Literal["raw", "streaming"]) -> str:
+    """The path of a method's form that returns a raw or a streaming response."""
+    resource, _, name = method.rpartition(".")
+    return f"{resource}.with_{kind}_response.{name}"

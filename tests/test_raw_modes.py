@@ -11,6 +11,7 @@ from openai.types.chat import ChatCompletionChunk
 
 import otel_openai
 from raw_modes import PLAIN, Model, Plain, raw
+from seen import describe
 from server import ScriptedServer, chat, json_reply, raw_reply, sse
 from streamed import CHAT, STREAMED, Streamed, described, one_stream_was_told
 from support import Api, Told, collect
@@ -22,7 +23,7 @@ async def test_a_raw_call_tells_what_a_plain_call_tells(
 ) -> None:
     server.always(json_reply(call.body, headers={"x-request-id": "req_1"}))
 
-    await api.call(f"{call.resource}.create", **call.arguments)
+    await api.call(call.method, **call.arguments)
     answer = await raw(api, call)
     parsed = answer.parse()
 
@@ -45,7 +46,7 @@ async def test_a_raw_call_gives_what_the_bare_client_gives(
         parsed: Any = answer.parse()
         content = await api.drain(parsed) if streams else parsed
         kinds: list[Any] = [type(answer), type(parsed)]
-        return kinds, content, answer.status_code, answer.retries_taken
+        return kinds, describe(content), answer.status_code, answer.retries_taken
 
     instrumented = await seen()
     otel_openai.uninstrument()

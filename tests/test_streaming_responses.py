@@ -23,7 +23,7 @@ async def test_a_body_that_was_read_tells_what_a_plain_call_tells(
 ) -> None:
     server.always(json_reply(call.body))
 
-    await api.call(f"{call.resource}.create", **call.arguments)
+    await api.call(call.method, **call.arguments)
     async with entered(ask(api, call)) as answer:
         await now(api, getattr(answer, method))
         assert len(told.spans) == 1

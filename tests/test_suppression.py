@@ -170,7 +170,7 @@ NOT_TOLD: dict[str, dict[str, Any]] = {
     "responses.input_items.list": {"response_id": "resp_1"},
     "responses.input_tokens.count": {"model": "gpt-4o-mini", "input": "x"},
     "files.list": {},
-    "batches.retrieve": {"batch_id": "batch_1"},
+    "batches.list": {},
     "vector_stores.retrieve": {"vector_store_id": "vs_1"},
     "fine_tuning.jobs.list": {},
 }

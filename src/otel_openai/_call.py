@@ -78,10 +78,11 @@ class Call:
             if server.port is not None:
                 attributes[names.SERVER_PORT] = server.port
         self._key = (operation.name, server.provider, model, server.address, server.port)
+        subject = model if model is not None else attributes.get(names.DATA_SOURCE_ID)
         self._started_ns = time_ns()
         self._started = perf_counter()
         self._span = telemetry.tracer.start_span(
-            operation.name if model is None else f"{operation.name} {model}",
+            operation.name if subject is None else f"{operation.name} {subject}",
             kind=SpanKind.CLIENT,
             attributes=attributes,
             start_time=self._started_ns,

@@ -5,11 +5,9 @@ whether instrumentation is on: the client keeps bound wrapped methods beyond `un
 """
 
 import contextlib
-import copy
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import wrapt
@@ -19,61 +17,16 @@ from otel_openai._call import Call, begin
 from otel_openai._raw import observe_raw, observe_unread, raw_mode
 from otel_openai._reaper import reaper
 from otel_openai._streams import exit_behind, is_stream, observe
+from otel_openai._table import TABLE
 from otel_openai._telemetry import Telemetry
 from otel_openai._transport import process_response
+from otel_openai._wrapping import Wrapper, foreign, layers, wrap
 from otel_openai.operations._base import Operation
-from otel_openai.operations.chat import CHAT
-from otel_openai.operations.completions import COMPLETIONS
-from otel_openai.operations.embeddings import EMBEDDINGS
-from otel_openai.operations.responses import COMPACT, FETCH_RESPONSE, RESPONSES
 
 _log = logging.getLogger("otel_openai")
-_Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
-class _Row(NamedTuple):
-    module: str
-    """The module that defines the class, so that its import is the moment to patch."""
-    name: str
-    """The sync class; its async twin has the prefix `Async`."""
-    method: str
-    operation: Operation
-
-
-# `stream` methods are not here: they call `create` (or `retrieve`). `parse` methods do not.
-_TABLE = (
-    _Row("openai.resources.chat.completions.completions", "Completions", "create", CHAT),
-    _Row("openai.resources.chat.completions.completions", "Completions", "parse", CHAT),  # since 1.92
-    _Row("openai.resources.beta.chat.completions", "Completions", "parse", CHAT),  # before 1.92
-    _Row("openai.resources.completions", "Completions", "create", COMPLETIONS),
-    _Row("openai.resources.responses.responses", "Responses", "create", RESPONSES),
-    _Row("openai.resources.responses.responses", "Responses", "parse", RESPONSES),
-    _Row("openai.resources.responses.responses", "Responses", "retrieve", FETCH_RESPONSE),
-    _Row("openai.resources.responses.responses", "Responses", "compact", COMPACT),  # since 2.9
-    _Row("openai.resources.embeddings", "Embeddings", "create", EMBEDDINGS),
-)
 _CLIENT_MODULE = "openai._base_client"
-
-
-class _BoundWrapped(wrapt.BoundFunctionWrapper):  # pyright: ignore[reportMissingTypeArgument] - wrapt 1 takes none
-    """Copies and pickles by name, as the client's own functions and methods do; wrapt refuses both."""
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        instance = self._self_instance
-        return self if instance is None else getattr(copy.deepcopy(instance, memo), self.__name__)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        instance = self._self_instance
-        if instance is None:
-            return resolve_name, (f"{self.__module__}:{self.__qualname__}",)
-        return getattr, (instance, self.__name__)
-
-
-class _Wrapped(wrapt.FunctionWrapper):  # pyright: ignore[reportMissingTypeArgument]
-    __bound_function_wrapper__ = _BoundWrapped
 
 
 class _Patched(NamedTuple):
@@ -96,7 +49,7 @@ def install(telemetry: Telemetry) -> None:
     """Switch on, and wrap what is imported; the rest is wrapped when the app imports it."""
     _State.telemetry = telemetry
     _State.has_looked_above = False
-    for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in _TABLE))):
+    for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in TABLE))):
         if module in sys.modules:
             _patch_module(sys.modules[module])
         elif module not in _State.hooked:
@@ -121,13 +74,15 @@ def _patch_module(module: Any) -> None:
     if module.__name__ == _CLIENT_MODULE:
         for name in ("SyncAPIClient", "AsyncAPIClient"):
             _wrap(getattr(module, name, None), "_process_response", process_response)
-    for row in _TABLE:
+        _wrap(getattr(module, "AsyncPaginator", None), "_get_page", _get_page)
+    for row in TABLE:
         if row.module == module.__name__:
-            _wrap(getattr(module, row.name, None), row.method, _sync(row.operation), warn=True)
-            _wrap(getattr(module, f"Async{row.name}", None), row.method, _async(row.operation), warn=True)
+            sync_wrapper, async_wrapper = _WRAPPERS[row.gives]
+            _wrap(getattr(module, row.name, None), row.method, sync_wrapper(row.operation), warn=True)
+            _wrap(getattr(module, f"Async{row.name}", None), row.method, async_wrapper(row.operation), warn=True)
 
 
-def _wrap(owner: type | None, method: str, wrapper: _Wrapper, *, warn: bool = False) -> None:
+def _wrap(owner: type | None, method: str, wrapper: Wrapper, *, warn: bool = False) -> None:
     """Wrap a method, where this version of the client has it and we have not yet."""
     original = owner.__dict__.get(method) if owner is not None else None
     if owner is None or original is None:
@@ -136,25 +91,18 @@ def _wrap(owner: type | None, method: str, wrapper: _Wrapper, *, warn: bool = Fa
         if not _is_gone(entry):
             return
         _State.patched.remove(entry)
-    if warn and (other := _foreign(original)) is not None:
+    if warn and (other := foreign(original)) is not None:
         _warn_of(other)
-    wrapped = _Wrapped(original, wrapper)
+    wrapped = wrap(original, wrapper)
     setattr(owner, method, wrapped)
     _State.patched.append(_Patched(owner, method, wrapped, original))
 
 
 def _is_gone(entry: _Patched) -> bool:
     """Whether somebody has taken our wrapper away. Where layers cannot be seen, ours may be one of them."""
-    layers = _layers(entry.owner.__dict__[entry.method])
-    all_seen = layers[-1] is _layers(entry.wrapper)[-1] or _foreign(layers[0]) is None
-    return all_seen and all(layer is not entry.wrapper for layer in layers)
-
-
-def _layers(method: Any) -> list[Any]:
-    layers = [method]
-    while (inner := getattr(layers[-1], "__wrapped__", None)) is not None:
-        layers.append(inner)
-    return layers
+    found = layers(entry.owner.__dict__[entry.method])
+    all_seen = found[-1] is layers(entry.wrapper)[-1] or foreign(found[0]) is None
+    return all_seen and all(layer is not entry.wrapper for layer in found)
 
 
 @_guard.contained("looking for other instrumentations")
@@ -162,15 +110,8 @@ def _look_above() -> None:
     """Warn of those that have wrapped over us: they came later."""
     for owner, method, wrapper, _ in _State.patched:
         outermost = owner.__dict__.get(method)
-        if outermost is not wrapper and (other := _foreign(outermost)) is not None:
+        if outermost is not wrapper and (other := foreign(outermost)) is not None:
             _warn_of(other)
-
-
-def _foreign(method: Any) -> str | None:
-    """The package that has wrapped a method of the client, if it is another one."""
-    wrapper = getattr(method, "_self_wrapper", method)
-    module = getattr(wrapper, "__globals__", {}).get("__name__") or getattr(wrapper, "__module__", None) or ""
-    return None if module.partition(".")[0] in ("openai", "otel_openai") else module
 
 
 def _warn_of(other: str) -> None:
@@ -204,7 +145,7 @@ def _resource_and_params(
     return instance, ({**dict(zip(operation.positional, args, strict=False)), **kwargs} if args else kwargs)
 
 
-def _sync(operation: Operation) -> _Wrapper:
+def _sync(operation: Operation) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         telemetry = _current()
         if telemetry is None:
@@ -226,18 +167,22 @@ def _sync(operation: Operation) -> _Wrapper:
     return wrapper
 
 
-def _async(operation: Operation) -> _Wrapper:
+def _async(operation: Operation) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # The client's own coroutine is made here and now: what it raises at once, it raises at once with us too.
         inner = wrapped(*args, **kwargs)
-        if _current() is None:
-            return inner
-        outer = _await(_Unawaited(inner), operation, instance, args, kwargs)
-        outer.__name__ = getattr(inner, "__name__", outer.__name__)  # another tool's wrapper may return any awaitable
-        outer.__qualname__ = getattr(inner, "__qualname__", outer.__qualname__)
-        return outer
+        return inner if _current() is None else _awaitable(inner, operation, instance, args, kwargs)
 
     return wrapper
+
+
+def _awaitable(
+    inner: Any, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Coroutine[Any, Any, Any]:
+    outer = _await(_Unawaited(inner), operation, instance, args, kwargs)
+    outer.__name__ = getattr(inner, "__name__", outer.__name__)  # another tool's wrapper may return any awaitable
+    outer.__qualname__ = getattr(inner, "__qualname__", outer.__qualname__)
+    return outer
 
 
 class _Unawaited:
@@ -294,3 +239,60 @@ def _returned(call: Call, result: Any, params: dict[str, Any]) -> None:
     except Exception:
         call.end(None)
         _guard.contain("observing a result")
+
+
+def _later(prepare: Callable[..., None]) -> Callable[[Operation], Wrapper]:
+    """For methods that return at once what sends the request later: the app gets that very object, prepared."""
+
+    def of(operation: Operation) -> Wrapper:
+        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            result = wrapped(*args, **kwargs)
+            if _current() is not None:
+                try:
+                    prepare(result.__dict__, operation, instance, args, kwargs)
+                except Exception:
+                    _guard.contain("preparing to observe a request")
+            return result
+
+        return wrapper
+
+    return of
+
+
+def _mark(paginator: dict[str, Any], *asked: Any) -> None:
+    paginator[_ASKED] = asked
+
+
+_ASKED = "_otel_openai_asked"
+
+
+def _get_page(wrapped: Any, paginator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Wrapper of the paginator's request, which is made each time that it is awaited or iterated over."""
+    request = wrapped(*args, **kwargs)
+    asked = paginator.__dict__.get(_ASKED)
+    return request if asked is None or _current() is None else _awaitable(request, *asked)
+
+
+def _enter(
+    manager: dict[str, Any], operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    request = manager[_REQUEST]
+    send, params = _sync(operation), {**kwargs, "stream": True}
+
+    def request_now(*_: Any, **__: Any) -> Any:
+        return request()
+
+    manager[_REQUEST] = lambda: send(request_now, instance, args, params)
+
+
+def _aenter(
+    manager: dict[str, Any], operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    params = {**kwargs, "stream": True}
+    manager[_ASYNC_REQUEST] = _awaitable(manager[_ASYNC_REQUEST], operation, instance, args, params)
+
+
+_REQUEST = "_AssistantStreamManager__api_request"
+_ASYNC_REQUEST = "_AsyncAssistantStreamManager__api_request"
+
+_WRAPPERS = {"answer": (_sync, _async), "page": (_sync, _later(_mark)), "manager": (_later(_enter), _later(_aenter))}

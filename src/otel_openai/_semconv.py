@@ -34,6 +34,9 @@ CONVERSATION_ID: Final = "gen_ai.conversation.id"
 PROMPT_NAME: Final = "gen_ai.prompt.name"
 PROMPT_VERSION: Final = "gen_ai.prompt.version"
 API_TYPE: Final = "openai.api.type"
+AGENT_ID: Final = "gen_ai.agent.id"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+RETRIEVAL_TOP_K: Final = "gen_ai.retrieval.top_k"
 
 # Known when the answer is there.
 RESPONSE_ID: Final = "gen_ai.response.id"

@@ -1,0 +1,47 @@
+"""Audio: `audio.speech`, `.transcriptions` and `.translations`. What is uploaded or spoken is not looked at.
+
+Usage in seconds is not told: the conventions have no name for it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from otel_openai import _semconv as names
+from otel_openai._values import AttributeValue, Rule, mapped, number
+from otel_openai.operations._base import Operation, Outcome
+from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._request import only_true
+from otel_openai.operations._usage import read_usage
+from otel_openai.operations.chat import body_error
+
+_RULES: Mapping[str, Rule] = {
+    "temperature": (names.REQUEST_TEMPERATURE, number),
+    "stream": (names.REQUEST_STREAM, only_true),
+}
+
+
+def _speech_request(_params: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    return {names.OUTPUT_TYPE: "speech"}
+
+
+def _speech_response(_result: Any) -> Outcome:
+    return Outcome()  # the body is sound, and the app's to read
+
+
+def _text_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    return {**mapped(params, _RULES), names.OUTPUT_TYPE: "text"}
+
+
+def _text_response(result: Any) -> Outcome:
+    if isinstance(result, str):  # plain text and subtitles are answers as good as any
+        return Outcome()
+    return Outcome(
+        usage=read_usage(getattr(result, "usage", None)),
+        error=body_error(result, answered=getattr(result, "text", None) is not None),
+    )
+
+
+SPEECH = Operation(name="generate_content", request=_speech_request, response=_speech_response, observer=EventsObserver)
+TRANSCRIPTIONS = Operation(
+    name="generate_content", request=_text_request, response=_text_response, observer=EventsObserver
+)
