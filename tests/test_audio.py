@@ -1,0 +1,164 @@
+"""What audio tells: speech, of which nothing is read; transcriptions and translations in all their formats."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expected import Attributes, at, changed
+from programs import ARGUMENTS
+from server import (
+    ABSENT,
+    Gate,
+    ScriptedServer,
+    audio_usage,
+    raw_reply,
+    sse,
+    text_reply,
+    transcription,
+    transcription_stream,
+)
+from streamed import described, entered
+from support import Api, Told, streams
+
+USAGE = {
+    "gen_ai.usage.input_tokens": 14,
+    "gen_ai.usage.output_tokens": 31,
+    "gen_ai.usage.text.input_tokens": 10,
+    "gen_ai.usage.audio.input_tokens": 4,
+}
+NO_USAGE = dict.fromkeys(USAGE)
+SPEECH = ARGUMENTS["audio.speech.create"]
+FILE = ("hello.wav", b"RIFF")
+
+
+def heard(server: ScriptedServer, *changes: Attributes) -> Attributes:
+    answer = {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.request.model": "gpt-4o-transcribe",
+        "gen_ai.output.type": "text",
+        "http.response.status_code": 200,
+        **USAGE,
+    }
+    return changed({**at(server), **answer}, *changes)
+
+
+def spoken(server: ScriptedServer, *changes: Attributes) -> Attributes:
+    answer = {"gen_ai.request.model": "gpt-4o-mini-tts", "gen_ai.output.type": "speech", **NO_USAGE}
+    return heard(server, answer, *changes)
+
+
+async def transcribe(api: Api, **arguments: Any) -> Any:
+    return await api.call("audio.transcriptions.create", **{"model": "gpt-4o-transcribe", "file": FILE, **arguments})
+
+
+# Transcriptions and translations.
+
+_SEGMENT = {"id": 0, "start": 0.0, "end": 1.5, "text": "Hello!"}
+_SECONDS = {"type": "duration", "seconds": 2}
+
+ANSWERS: dict[str, tuple[str, Any, Attributes]] = {
+    "tokens": ("json", transcription(), {}),
+    "seconds": ("json", transcription(usage=_SECONDS), NO_USAGE),
+    "neither": ("json", transcription(usage=ABSENT), NO_USAGE),
+    "silence": ("json", transcription("", usage=ABSENT), NO_USAGE),
+    "verbose": ("verbose_json", transcription(duration=1.5, segments=[_SEGMENT], usage=_SECONDS), NO_USAGE),
+    "speakers": ("diarized_json", transcription(duration=1.5, task="transcribe", segments=[], usage=audio_usage()), {}),
+    "text": ("text", text_reply("Hello!\n"), NO_USAGE),
+    "subtitles": ("srt", text_reply("1\n00:00:00,000 --> 00:00:01,500\nHello!\n"), NO_USAGE),
+    "web subtitles": (
+        "vtt",
+        text_reply("WEBVTT\n\n00:00.000 --> 00:01.500\nHello!\n", content_type="text/vtt"),
+        NO_USAGE,
+    ),
+    "nothing": ("json", {}, NO_USAGE),
+    "an error": ("json", {"error": {"message": "No."}}, {**NO_USAGE, "error.type": "provider_error"}),
+}
+
+
+@pytest.mark.parametrize("shape", ANSWERS)
+async def test_a_transcription_tells_its_tokens(api: Api, server: ScriptedServer, told: Told, shape: str) -> None:
+    response_format, body, changes = ANSWERS[shape]
+    server.reply(body)
+
+    answer = await transcribe(api, response_format=response_format, temperature=0.5)
+
+    assert isinstance(answer, str) is (response_format in ("text", "srt", "vtt"))
+    assert told.attributes == heard(server, {"gen_ai.request.temperature": 0.5}, changes)
+    assert told.span.name == "generate_content gpt-4o-transcribe"
+    tokens = changed(USAGE, changes).get("gen_ai.usage.output_tokens", 0)
+    assert told.total("gen_ai.client.inference.usage.output_tokens") == tokens
+
+
+async def test_a_translation_is_told_like_a_transcription(api: Api, server: ScriptedServer, told: Told) -> None:
+    server.reply(transcription())
+
+    await api.call("audio.translations.create", model="whisper-1", file=FILE)
+
+    assert told.attributes == heard(server, {"gen_ai.request.model": "whisper-1"})
+
+
+async def test_a_file_may_be_a_path(api: Api, server: ScriptedServer, told: Told, tmp_path: Path) -> None:
+    path = tmp_path / "secret name.wav"
+    path.write_bytes(b"RIFF")
+    server.reply(transcription())
+
+    await transcribe(api, file=path)
+
+    assert b"RIFF" in server.requests[0].body
+    assert "secret" not in told.span.to_json()
+
+
+async def test_a_streamed_transcription_tells_its_tokens(api: Api, server: ScriptedServer, told: Told) -> None:
+    if not streams("audio.transcriptions.create"):
+        pytest.skip("this version of the client does not stream transcriptions")
+    server.reply(sse({"type": "transcript.text.delta", "delta": ""}, *transcription_stream()))
+
+    stream = await transcribe(api, stream=True)
+    await api.next(stream)  # no text yet
+    await asyncio.sleep(0.02)
+    await api.drain(stream)
+
+    streamed = {"gen_ai.request.stream": True, "otel_openai.stream.outcome": "completed"}
+    assert described(told.span) == heard(server, streamed, {"otel_openai.stream.chunk.count": 4})
+    assert told.attributes["gen_ai.response.time_to_first_chunk"] > 0.02
+
+
+# Speech.
+
+
+async def test_speech_is_one_span(api: Api, server: ScriptedServer, told: Told) -> None:
+    server.reply(raw_reply(b"RIFF", content_type="audio/wav"))
+
+    answer = await api.call("audio.speech.create", **SPEECH)
+
+    assert answer.content == b"RIFF"
+    assert told.attributes == spoken(server)
+    assert told.points("gen_ai.client.token.usage") == []
+
+
+@pytest.mark.parametrize("how", ["iter_bytes", "read", "stream_to_file", None])
+async def test_streamed_speech_is_read_by_the_app_alone(
+    api: Api, server: ScriptedServer, told: Told, tmp_path: Path, how: str | None
+) -> None:
+    gate = Gate()
+    server.reply(raw_reply(b"RI", gate, b"FF", content_type="audio/wav", chunked=True))
+    read = b""
+
+    async with entered(api.client.audio.speech.with_streaming_response.create(**SPEECH)) as answer:
+        assert told.spans == []
+        gate.open()
+        if how == "iter_bytes":
+            read = b"".join([piece async for piece in api.iterate(answer.iter_bytes())])
+        elif how == "read":
+            read = await answer.read() if api.is_async else answer.read()
+        elif how == "stream_to_file":
+            written = answer.stream_to_file(tmp_path / "speech.wav")
+            if api.is_async:
+                await written
+            read = (tmp_path / "speech.wav").read_bytes()
+
+    assert read == (b"RIFF" if how else b"")
+    assert told.attributes == spoken(server)
+    assert told.total("otel_openai.active_requests") == 0
