@@ -9,6 +9,7 @@ from inspect import signature
 from typing import Any, Literal
 
 import openai
+import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -204,6 +205,18 @@ def has(method: str) -> bool:
 def streams(method: str) -> bool:
     """Whether a method of this version of the client streams."""
     return has(method) and "stream" in signature(reduce(getattr, method.split("."), _ANY_CLIENT)).parameters
+
+
+def need(method: str) -> None:
+    """Skip the test where this version of the client lacks a method."""
+    if not has(method):
+        pytest.skip(f"openai {openai.__version__} has no {method}")
+
+
+def need_stream(method: str) -> None:
+    """Skip the test where this version of the client does not stream a method."""
+    if not streams(method):
+        pytest.skip(f"openai {openai.__version__} does not stream {method}")
 
 
 def raw_form(method: str, kind: Literal["raw", "streaming"]) -> str:

@@ -20,7 +20,7 @@ from server import (
     transcription_stream,
 )
 from streamed import described, entered
-from support import Api, Told, streams
+from support import Api, Told, need_stream
 
 USAGE = {
     "gen_ai.usage.input_tokens": 14,
@@ -111,8 +111,7 @@ async def test_a_file_may_be_a_path(api: Api, server: ScriptedServer, told: Told
 
 
 async def test_a_streamed_transcription_tells_its_tokens(api: Api, server: ScriptedServer, told: Told) -> None:
-    if not streams("audio.transcriptions.create"):
-        pytest.skip("this version of the client does not stream transcriptions")
+    need_stream("audio.transcriptions.create")
     server.reply(sse({"type": "transcript.text.delta", "delta": ""}, *transcription_stream()))
 
     stream = await transcribe(api, stream=True)

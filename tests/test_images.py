@@ -10,7 +10,7 @@ from expected import Attributes, at, changed
 from programs import ARGUMENTS
 from server import ABSENT, ScriptedServer, error_reply, image_stream, image_usage, images, sse, text_reply
 from streamed import described
-from support import Api, Told, streams
+from support import Api, Told, need_stream
 
 USAGE = {
     "gen_ai.usage.input_tokens": 50,
@@ -119,8 +119,7 @@ async def test_a_file_is_read_by_the_client_alone(api: Api, server: ScriptedServ
 async def test_a_stream_tells_the_usage_of_its_last_event(
     api: Api, server: ScriptedServer, told: Told, method: str, prefix: str
 ) -> None:
-    if not streams(method):
-        pytest.skip(f"this version of the client does not stream {method}")
+    need_stream(method)
     server.reply(sse(*image_stream(prefix)))
 
     await api.drain(await api.call(method, **ARGUMENTS[method], stream=True))
@@ -150,8 +149,7 @@ ODD_STREAMS: dict[str, tuple[list[Any], str, str | None]] = {
 async def test_an_odd_stream_is_told_as_far_as_it_goes(
     api: Api, server: ScriptedServer, told: Told, shape: str
 ) -> None:
-    if not streams("images.generate"):
-        pytest.skip("this version of the client does not stream images")
+    need_stream("images.generate")
     frames, outcome, error_type = ODD_STREAMS[shape]
     server.reply(sse(*frames))
 

@@ -12,7 +12,7 @@ import pytest
 
 from otel_openai._table import TABLE
 from otel_openai._wrapping import foreign, layers
-from support import Told, client, has
+from support import Told, client, need
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
 NEWEST = "3.54.0"
@@ -71,11 +71,10 @@ def test_the_page_knows_no_method_that_never_was(any_client: Any) -> None:
 @pytest.mark.parametrize("method", TRACED)
 def test_what_the_page_calls_traced_is(method: str, any_client: Any, told: Told) -> None:
     del told
-    if not has(method):
-        pytest.skip(f"openai {openai.__version__} has no {method}")
+    need(method)
     operation = TRACED[method]
     *path, name = method.split(".")
-    owner = type(reduce(getattr, path, any_client))
+    owner: Any = type(reduce(getattr, path, any_client))
     observed = any(hasattr(layer, "_self_wrapper") and foreign(layer) is None for layer in layers(getattr(owner, name)))
     this = (owner.__module__, owner.__name__.removeprefix("Async"), name)
 
