@@ -74,7 +74,8 @@ def test_what_the_page_calls_traced_is(method: str, any_client: Any, told: Told)
     need(method)
     operation = TRACED[method]
     *path, name = method.split(".")
-    owner: Any = type(reduce(getattr, path, any_client))
+    resource: Any = reduce(getattr, path, any_client)
+    owner: Any = resource.__class__
     observed = any(hasattr(layer, "_self_wrapper") and foreign(layer) is None for layer in layers(getattr(owner, name)))
     this = (owner.__module__, owner.__name__.removeprefix("Async"), name)
 

@@ -19,6 +19,7 @@ from programs import ARGUMENTS, STREAMS_AGAIN, settle
 from seen import KINDS, Kind, Seen
 from server import (
     DONE,
+    batch,
     chat,
     chat_chunk,
     chat_stream,
@@ -27,21 +28,35 @@ from server import (
     choice,
     completion,
     completion_stream,
+    decision,
     embeddings,
     function_call,
+    image_stream,
+    images,
+    moderation,
     openai_error,
     reasoning_chunk,
     response,
     response_error_event,
     response_stream,
     response_tool_stream,
+    response_usage,
+    run,
+    run_stream,
+    run_usage,
+    search_page,
     tool_call,
+    transcription,
+    transcription_stream,
     usage_chunk,
+    video,
 )
 from support import Api, Told
 
 EXAMPLES = 100
 """Of each case and kind of client."""
+FEW = 40
+"""Of a case whose answer is small."""
 
 CHAT, LEGACY, RESPONSES = "chat.completions.create", "completions.create", "responses.create"
 
@@ -51,6 +66,7 @@ class Case(NamedTuple):
     answer: Any
     """A body; a list of frames for a stream."""
     status: int = 200
+    examples: int = EXAMPLES
 
 
 TWO_CHOICES = [chat_chunk("a", index=index, usage=chat_usage()) for index in (0, 1, 0, 1)]
@@ -69,6 +85,19 @@ CASES = {
     "response stream": Case(RESPONSES, response_stream()),
     "response tool stream": Case(RESPONSES, [*response_tool_stream(), response_error_event()]),
     "embeddings": Case("embeddings.create", embeddings((0.25, 0.5), (0.125, 1))),
+    "images": Case("images.generate", images(), examples=FEW),
+    "images stream": Case("images.generate", list(image_stream()), examples=FEW),
+    "transcription": Case("audio.transcriptions.create", transcription(), examples=FEW),
+    "transcription stream": Case("audio.transcriptions.create", transcription_stream(), examples=FEW),
+    "moderation": Case("moderations.create", moderation(), examples=FEW),
+    "decision": Case("decisions.create", decision(), examples=FEW),
+    "search": Case("vector_stores.search", search_page(), examples=FEW),
+    "video": Case(
+        "videos.create", video(status="failed", error={"code": "content_filter", "message": "x"}), examples=FEW
+    ),
+    "batch": Case("batches.retrieve", batch("completed", usage=response_usage()), examples=FEW),
+    "run": Case("beta.threads.runs.create", run("requires_action", tools=[tool_call()], last_error={"code": "x"})),
+    "run stream": Case("beta.threads.runs.create", run_stream(status="incomplete", usage=run_usage())),
 }
 if STREAMS_AGAIN:
     CASES["response stream again"] = Case("responses.retrieve", response_stream(status="incomplete"))
@@ -101,7 +130,7 @@ def test_nonsense_from_the_server_is_seen_by_the_app_alone(case: Case, kind: Kin
         return see
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=case.examples,
         derandomize=True,
         database=None,
         deadline=None,

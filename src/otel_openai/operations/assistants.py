@@ -86,10 +86,11 @@ class RunObserver:
     def chunk(self, event: Any, /) -> bool:
         """Take note of one event."""
         kind = getattr(event, "event", None)
-        if not isinstance(kind, str):
-            self._error = body_error(event, answered=False) or self._error
+        if not isinstance(kind, str):  # clients of 2025 yield the error event without its name
+            is_error = extra(event, "message") is not None
+            self._error = body_error(event, answered=False) or (event if is_error else self._error)
         elif kind == "error":
-            self._error = getattr(event, "data", None) or extra(event, "data") or event
+            self._error = getattr(event, "data", None) or event
         elif kind.startswith("thread.run.") and not kind.startswith("thread.run.step."):
             self._run = getattr(event, "data", None) or self._run
             self._ended = self._ended or bool(_finish_reasons(fields(self._run), fields(self._run).get("status")))

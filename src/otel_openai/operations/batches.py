@@ -28,7 +28,8 @@ def _fetch_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def _response(result: Any) -> Outcome:
     batch_id = text(getattr(result, "id", None))
     status = getattr(result, "status", None)
-    usage = read_usage(getattr(result, "usage", None)) if status in _FINISHED else {}
+    is_finished = isinstance(status, str) and status in _FINISHED
+    usage = read_usage(getattr(result, "usage", None)) if is_finished else {}
     return Outcome(
         response_id=batch_id,
         response_model=text(getattr(result, "model", None)),
