@@ -120,5 +120,11 @@ async def test_each_decision_of_a_runner_is_a_span_under_the_apps(api: Api, serv
 
 def chosen(candidate: str) -> Body:
     """The decision for a candidate."""
-    choice: Body = {"type": "choice", "name": "next_action", "choice": candidate, "confidence": 0.9, "probabilities": []}
+    choice: Body = {
+        "type": "choice",
+        "name": "next_action",
+        "choice": candidate,
+        "confidence": 0.9,
+        "probabilities": [],
+    }
     return decision(answers=[choice])

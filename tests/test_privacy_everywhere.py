@@ -1,0 +1,106 @@
+"""Every operation of the table, with a mark in every text that is asked or answered: none leaves the process."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from exported import otlp
+from otel_openai._values import listed
+from programs import ARGUMENTS, PLAIN, STREAMS
+from server import Body, ScriptedServer, error_reply, json_reply, sse
+from support import Api, Told
+
+PLANTED = "Zyxwv"
+TOLD_AS_SENT = {
+    # What identifies something, or names it from a short list, and is told on purpose.
+    *("assistant_id", "batch_id", "event", "finish_reason", "id", "model", "name", "object", "previous_response_id"),
+    *("response_format", "response_id", "role", "run_id", "service_tier", "status", "system_fingerprint", "thread_id"),
+    *("type", "vector_store_id", "video_id"),
+}
+
+
+def planted(value: Any, key: str = "") -> Any:
+    """A value with marks in all its texts, also in file names and bytes, but for those that are told on purpose."""
+    if isinstance(value, Mapping):
+        return {name: planted(item, str(name)) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, (list, tuple)):
+        items: list[Any] = [planted(item, key) for item in listed(value)]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, bytes):
+        return PLANTED.encode() + value
+    return f"{PLANTED} {value}" if isinstance(value, str) and key not in TOLD_AS_SENT else value
+
+
+def asked(method: str) -> dict[str, Any]:
+    """Marked arguments; those that the client itself wants to be from a list stay."""
+    choices = ("completion_window", "encoding_format", "endpoint", "seconds", "voice")
+    arguments = {key: value for key, value in ARGUMENTS[method].items() if key in choices}
+    return {**planted(ARGUMENTS[method]), **arguments, "extra_headers": {"x-secret": PLANTED}}
+
+
+ERROR: Body = {"message": PLANTED, "code": f"{PLANTED}_code", "type": PLANTED, "param": PLANTED}
+BODIES: dict[str, Any] = {method: reply for method, reply in PLAIN.items() if isinstance(reply, Mapping)}
+ENDINGS: dict[str, Callable[[str], Any]] = {
+    "answered": lambda method: json_reply(planted(BODIES[method]), headers={"x-secret": PLANTED}),
+    "refused": lambda _: error_reply(400, {"error": ERROR}),
+    "an error for an answer": lambda _: json_reply({"error": ERROR}),
+}
+
+
+async def call(api: Api, method: str, **more: Any) -> None:
+    with contextlib.suppress(Exception):  # whatever this version of the client makes of it
+        result = await api.call(method, **asked(method), **more)
+        if more.get("stream"):
+            await api.drain(result)
+
+
+def nothing_leaked(told: Told, logged: pytest.LogCaptureFixture) -> None:
+    assert len(told.spans) == 1
+    ours = [record.getMessage() for record in logged.records if record.name.startswith("otel_openai")]
+    leaked = otlp(told).decode("latin-1").lower() + "\n".join(ours).lower()
+    assert PLANTED.lower() not in leaked
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, "otel_openai")
+    return caplog
+
+
+@pytest.mark.parametrize("case", [(method, ending) for method in BODIES for ending in ENDINGS], ids=str)
+async def test_no_mark_leaves_with_an_answer(
+    api: Api, server: ScriptedServer, told: Told, logged: pytest.LogCaptureFixture, case: tuple[str, str]
+) -> None:
+    method, ending = case
+    server.reply(ENDINGS[ending](method))
+
+    await call(api, method)
+
+    assert PLANTED.encode() in server.last.head + server.last.body
+    nothing_leaked(told, logged)
+
+
+@pytest.mark.parametrize("method", STREAMS)
+async def test_no_mark_leaves_with_a_stream(
+    api: Api, server: ScriptedServer, told: Told, logged: pytest.LogCaptureFixture, method: str
+) -> None:
+    reply: Any = STREAMS[method]
+    events = [planted_event(step) for step in reply.steps]
+    server.reply(sse(*events))
+
+    await call(api, method, stream=True)
+
+    assert any(PLANTED.encode() in step for step in events)
+    nothing_leaked(told, logged)
+
+
+def planted_event(step: bytes) -> bytes:
+    """A server-sent event with marks in its JSON."""
+    head, separator, content = step.decode().partition("data: ")
+    with contextlib.suppress(ValueError):
+        content = json.dumps(planted(json.loads(content))) + "\n\n"
+    return (head + separator + content).encode()
