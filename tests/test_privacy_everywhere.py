@@ -27,7 +27,7 @@ def planted(value: Any, key: str = "") -> Any:
     """A value with marks in all its texts, also in file names and bytes, but for those that are told on purpose."""
     if isinstance(value, Mapping):
         return {name: planted(item, str(name)) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, (list, tuple)):
+    if value.__class__ in (list, tuple):
         items: list[Any] = [planted(item, key) for item in listed(value)]
         return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, bytes):
