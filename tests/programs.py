@@ -125,6 +125,14 @@ _STREAMS: Mapping[str, Scripted] = {
 STREAMS: Mapping[str, Scripted] = {method: reply for method, reply in _STREAMS.items() if streams(method)}
 """The usual streams of the methods that stream in this version of the client."""
 
+RUN_HELPERS: Mapping[str, str] = {
+    "beta.threads.runs.stream": "beta.threads.runs.create",
+    "beta.threads.runs.create_and_stream": "beta.threads.runs.create",
+    "beta.threads.runs.submit_tool_outputs_stream": "beta.threads.runs.submit_tool_outputs",
+    "beta.threads.create_and_run_stream": "beta.threads.create_and_run",
+}
+"""Helpers of runs that send a request of their own, and the methods that they bypass."""
+
 
 def other(api: Api, client: Any) -> Api:
     """The same kind of app with another client."""
@@ -228,6 +236,9 @@ def every_mode() -> dict[str, Program]:
     programs["chat.completions.create tool stream"] = drain("chat.completions.create", sse(*chat_tool_stream()))
     programs[CHAT_HELPER] = helper(CHAT_HELPER, STREAMS["chat.completions.create"])
     programs["responses.stream"] = helper("responses.stream", STREAMS["responses.create"])
+    for method, bypassed in RUN_HELPERS.items():
+        programs[method] = run_helper(method, STREAMS[bypassed])
+    programs["vector_stores.search iterated"] = Program(iterates_over_a_search, [PLAIN["vector_stores.search"]])
     return programs
 
 
@@ -247,3 +258,27 @@ def helper(method: str, reply: Scripted, **arguments: Any) -> Program:
                 see(await settle(getattr(stream, final)()))
 
     return Program(run, (reply,))
+
+
+def run_helper(method: str, reply: Scripted) -> Program:
+    """A program that reads the events of a run."""
+
+    async def run(api: Api, see: Any) -> None:
+        with see.raising():
+            manager = await api.call(method, **ARGUMENTS[RUN_HELPERS[method]])
+            see(type(manager))
+            async with entered(manager) as events:
+                see(type(events))
+                async for event in api.iterate(events):
+                    see(event, events.current_run)
+            see(await settle(events.get_final_run_steps()))  # the stream told of none
+
+    return Program(run, (reply,))
+
+
+async def iterates_over_a_search(api: Api, see: Any) -> None:
+    """A program that takes a search for its results."""
+    results = api.client.vector_stores.search(**ARGUMENTS["vector_stores.search"])
+    see(type(results))
+    async for result in api.iterate(results):
+        see(result)

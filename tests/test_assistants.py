@@ -10,8 +10,7 @@ import pytest
 
 import otel_openai
 from expected import Attributes, at, changed
-from programs import ARGUMENTS, settle
-from seen import KINDS, Kind, Program, Seen, seen_by_both
+from programs import ARGUMENTS, RUN_HELPERS, settle
 from server import (
     ASSISTANT_ID,
     MODEL,
@@ -34,13 +33,6 @@ CREATE = "beta.threads.runs.create"
 OUTPUTS = "beta.threads.runs.submit_tool_outputs"
 RUN = ARGUMENTS[CREATE]
 USAGE = {"gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 12}
-HELPERS = {
-    "beta.threads.runs.stream": CREATE,
-    "beta.threads.runs.create_and_stream": CREATE,
-    "beta.threads.runs.submit_tool_outputs_stream": OUTPUTS,
-    "beta.threads.create_and_run_stream": "beta.threads.create_and_run",
-}
-"""Helpers that bypass a method, and which."""
 
 
 def ran(server: ScriptedServer, *changes: Attributes) -> Attributes:
@@ -100,6 +92,10 @@ async def test_tool_outputs_continue_a_run(api: Api, server: ScriptedServer, tol
 _TOOLS = [tool_call("get_weather"), tool_call("get_time")]
 ENDS: dict[str, tuple[Any, Attributes]] = {
     "completed": (run("completed"), {"gen_ai.response.finish_reasons": ["stop"], **USAGE}),
+    "completed from a cache": (
+        run("completed", usage=run_usage(prompt_token_details={"cached_tokens": 4})),
+        {"gen_ai.response.finish_reasons": ["stop"], **USAGE, "gen_ai.usage.cache_read.input_tokens": 4},
+    ),
     "asks for tools": (
         run("requires_action", tools=_TOOLS),
         {
@@ -165,12 +161,12 @@ async def test_an_error_event_is_an_error(api: Api, server: ScriptedServer, told
 # Helpers.
 
 
-@pytest.mark.parametrize("helper", HELPERS)
+@pytest.mark.parametrize("helper", RUN_HELPERS)
 async def test_a_stream_helper_tells_what_a_stream_tells(
     api: Api, server: ScriptedServer, told: Told, helper: str
 ) -> None:
     server.always(sse(*run_stream()))
-    method = HELPERS[helper]
+    method = RUN_HELPERS[helper]
 
     async with entered(await api.call(helper, **ARGUMENTS[method])) as events:
         assert told.spans == []
@@ -275,30 +271,6 @@ async def test_a_poll_helper_is_one_span(api: Api, server: ScriptedServer, told:
 
     assert len(server.requests) == 3
     assert attributes_of(told.span) == ran(server)
-
-
-def helped(helper: str) -> Program:
-    async def program(api: Api, see: Seen) -> None:
-        method = HELPERS[helper]
-        manager = await api.call(helper, **ARGUMENTS[method])
-        see(type(manager))
-        async with entered(manager) as events:
-            see(type(events))
-            async for each in api.iterate(events):
-                see(each, events.current_run)
-        with see.raising():  # the stream told of none
-            see(await settle(events.get_final_run_steps()))
-
-    return Program(program, [sse(*run_stream())])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("helper", HELPERS)
-async def test_the_app_sees_the_same(helper: str, kind: Kind) -> None:
-    bare, instrumented, spans = await seen_by_both(helped(helper), kind)
-
-    assert instrumented.beside(bare) == []
-    assert len(spans) == 1
 
 
 def test_a_warning_of_a_deprecated_method_names_the_line_of_the_app(server: ScriptedServer, told: Told) -> None:

@@ -76,6 +76,11 @@ ANSWERS: dict[str, tuple[str, Any, Attributes]] = {
     ),
     "nothing": ("json", {}, NO_USAGE),
     "an error": ("json", {"error": {"message": "No."}}, {**NO_USAGE, "error.type": "provider_error"}),
+    "a page": (
+        "text",
+        text_reply("\n<!DOCTYPE html><p>Bad gateway", content_type="text/html"),
+        {**NO_USAGE, "error.type": "unexpected_response_body"},
+    ),
 }
 
 

@@ -37,6 +37,7 @@ _DETAILS = {
     "input_tokens_details": _INPUT_DETAILS,
     "completion_tokens_details": _OUTPUT_DETAILS,
     "output_tokens_details": _OUTPUT_DETAILS,
+    "prompt_token_details": _INPUT_DETAILS,  # runs
     "input_token_details": _INPUT_DETAILS,  # audio
     "output_token_details": _OUTPUT_DETAILS,
 }

@@ -18,6 +18,7 @@ _RULES: Mapping[str, Rule] = {
     "temperature": (names.REQUEST_TEMPERATURE, number),
     "stream": (names.REQUEST_STREAM, only_true),
 }
+_PAGE = ("<!doctype", "<html")
 
 
 def _speech_request(_params: Mapping[str, Any]) -> dict[str, AttributeValue]:
@@ -33,8 +34,8 @@ def _text_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 
 def _text_response(result: Any) -> Outcome:
-    if isinstance(result, str):  # plain text and subtitles are answers as good as any
-        return Outcome()
+    if isinstance(result, str):  # plain text and subtitles are answers as good as any; a page is none
+        return Outcome(error=result if result[:64].lstrip().lower().startswith(_PAGE) else None)
     return Outcome(
         usage=read_usage(getattr(result, "usage", None)),
         error=body_error(result, answered=getattr(result, "text", None) is not None),
