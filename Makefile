@@ -12,12 +12,12 @@ VENV = $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade
 INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: demo test check matrix bench format clean
+.PHONY: demo test check matrix bench dashboards-check prometheus prometheus3 format clean
 
 demo: .venv/demo ## A few requests to a real local model, and what is told of them.
 	$(BIN)/python examples/quickstart.py
 
-test: .venv/test ## Every test, against real parts.
+test: .venv/test .cache/bin/promtool ## Every test, against real parts.
 	$(BIN)/python -m pytest
 
 check: .venv/check ## Lint, format, types.
@@ -30,6 +30,14 @@ matrix: .venv/matrix ## The behaviour tests with each supported version of the c
 
 bench: .venv/test ## What a call and a chunk cost, in instructions; needs valgrind.
 	$(BIN)/python -m benchmarks
+
+dashboards-check: .venv/test .cache/bin/promtool ## What a real Prometheus says to every panel and rule.
+	PYTHONPATH=tests $(BIN)/python -m prometheus
+
+prometheus: .cache/bin/promtool ## Debian's, for the tests; `make test` does it too.
+
+prometheus3: ## Version 3 takes OTLP; needs Go, and minutes the first time on a machine.
+	deploy/prometheus/build.sh
 
 format: .venv/check
 	$(BIN)/ruff check --fix
@@ -51,6 +59,9 @@ format: .venv/check
 .venv/check: .venv/test
 	$(INSTALL) --group check
 	@touch $@
+
+.cache/bin/promtool:
+	@tests/prometheus/fetch.sh
 
 .venv/matrix: .venv/bin/python pyproject.toml
 	$(INSTALL) --group matrix

@@ -14,15 +14,19 @@ nox.options.error_on_missing_interpreters = False  # a missing Python is skipped
 CLIENTS = ("1.66.0", "1.109.1", "2.0.0", "2.54.0", "3.0.0", "newest")
 # What would say nothing new about another version: our own exporters, load, memory, and long searches.
 NEWEST_ONLY = (
+    "prometheus",
     "server",
     "test_bounds.py",
+    "test_compose.py",
     "test_concurrency.py",
     "test_console.py",
+    "test_dashboards.py",
     "test_examples.py",
     "test_forks.py",
     "test_instrument_processes.py",
     "test_memory.py",
     "test_mutated_answers.py",
+    "test_prometheus_rules.py",
     "test_real_model.py",
     "test_recordings.py",
     "test_scripted_server.py",

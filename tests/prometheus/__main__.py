@@ -1,0 +1,44 @@
+"""Prints every panel and rule, and what a real Prometheus said to it: `make dashboards-check`."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import get_args
+
+from prometheus import queries
+from prometheus.checking import Report, Way, check, missing
+
+
+def main() -> None:
+    """Check both ways into Prometheus.
+
+    Raises:
+        SystemExit: Something has no data, or a total is wrong; or there is no Prometheus at all.
+    """
+    good: list[bool] = []
+    ways: tuple[Way, ...] = get_args(Way)
+    for way in ways:
+        if reason := missing(way):
+            print(f"\n{way}: not tried, {reason}")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            good.append(_print(way, check(way, Path(folder))))
+    sys.exit(0 if good and all(good) else 1)
+
+
+def _print(way: Way, report: Report) -> bool:
+    for workload, answers in report.after.items():
+        print(f"\nPrometheus {report.version}, {way}, {workload} workload of {answers.served.calls} calls")
+        for place, values in answers.values.items():
+            nothing = "off" if place.startswith(queries.SWITCHED_OFF) else "NO DATA"
+            said = ", ".join(f"{value:.4g}" for value in sorted(values, reverse=True)) or nothing
+            print(f"  {place:52} {said}")
+        for name, labels in answers.labels.items():
+            print(f"  ${name:51} {', '.join(labels) or 'NO DATA'}")
+        print(f"  {'alerts that fire':52} {', '.join(sorted(answers.firing)) or 'none'}")
+        print(f"  served  {answers.served}\n  counted {answers.counted}")
+    return all(not one.without_data and one.served == one.counted for one in report.after.values())
+
+
+if __name__ == "__main__":
+    main()
