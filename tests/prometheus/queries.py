@@ -11,7 +11,7 @@ _DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD: dict[str, Any] = json.loads((_DEPLOY / "grafana/dashboards/otel-openai.json").read_text("utf-8"))
 RULES = sorted((_DEPLOY / "prometheus/rules").glob("*.yml"))
 
-SWITCHED_OFF = ("Cost in an hour",)
+SWITCHED_OFF = ("Capacity and cost / Cost in an hour",)
 """Panels of what is told only with an option that the workload does not use."""
 
 _WINDOW = "12s"  # the tests' Prometheus gets new values every second
@@ -27,11 +27,14 @@ class Expression(NamedTuple):
 def panels() -> list[Expression]:
     """The queries of every panel, for everything that the variables can select."""
     expressions: list[Expression] = []
+    row = ""
     for panel in DASHBOARD["panels"]:
+        if panel["type"] == "row":
+            row = panel["title"].partition(":")[0]
         for target in panel.get("targets", ()):
-            place = f"{panel['title']} ({panel['type']}) {target['legendFormat']}".strip()
+            series = "" if "{{" in target["legendFormat"] else target["legendFormat"]
             everything = re.sub(r"\$(service|provider|model|operation)\b", ".*", target["expr"])
-            expressions.append(Expression(place, _shortened(everything)))
+            expressions.append(Expression(f"{row} / {panel['title']} {series}".strip(), _shortened(everything)))
     return expressions
 
 
