@@ -32,11 +32,12 @@ def _print(way: Way, report: Report) -> bool:
         for place, values in answers.values.items():
             nothing = "off" if place.startswith(queries.SWITCHED_OFF) else "NO DATA"
             said = ", ".join(f"{value:.4g}" for value in sorted(values, reverse=True)) or nothing
-            print(f"  {place:52} {said}")
+            print(f"  {place:56} {said}")
         for name, labels in answers.labels.items():
-            print(f"  ${name:51} {', '.join(labels) or 'NO DATA'}")
-        print(f"  {'alerts that fire':52} {', '.join(sorted(answers.firing)) or 'none'}")
-        print(f"  served  {answers.served}\n  counted {answers.counted}")
+            print(f"  ${name:55} {', '.join(labels) or 'NO DATA'}")
+        print(f"  {'alerts that fire':56} {', '.join(sorted(answers.firing)) or 'none'}")
+        print(f"  served by the server: {answers.served}")
+        print(f"  {'the same in Prometheus' if answers.counted == answers.served else f'WRONG: {answers.counted}'}")
     return all(not one.without_data and one.served == one.counted for one in report.after.values())
 
 

@@ -24,7 +24,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 import otel_openai
 from prometheus import queries, workload
 from prometheus.running import Prometheus, find, until, version
-from prometheus.workload import Step, Tally
+from prometheus.tally import USAGE, Tally
+from prometheus.workload import Step
 from server import ScriptedServer
 from support import client
 
@@ -80,7 +81,7 @@ class Report:
 
 def missing(way: Way) -> str | None:
     """Why this way cannot be tried here."""
-    if find(otlp=way == "otlp"):
+    if find("prometheus", at_least_3=way == "otlp"):
         return None
     if way == "otlp":
         return "no Prometheus 3, which receives OTLP: `make prometheus3` builds it with Go"
@@ -89,7 +90,7 @@ def missing(way: Way) -> str | None:
 
 def check(way: Way, folder: Path) -> Report:
     """Run both workloads in one instrumented program, and ask after each."""
-    program = find(otlp=way == "otlp")
+    program = find("prometheus", at_least_3=way == "otlp")
     assert program
     spans, tally = InMemorySpanExporter(), Tally()
     with _metrics_to(way, program, folder, spans) as prometheus, ScriptedServer() as served:
@@ -127,13 +128,14 @@ def _metrics_to(way: Way, program: Path, folder: Path, spans: InMemorySpanExport
 
 
 def _asked(prometheus: Prometheus, served: ScriptedServer, steps: Sequence[Step], tally: Tally) -> Answers:
-    """Run the workload a few times, each of which Prometheus gets to know, and ask everything."""
+    """Run the workload a few times, which Prometheus sees one by one, and ask everything while a stream is open."""
     with client("sync", served.base_url, max_retries=2) as api:
         for _ in range(_ROUNDS):
             workload.run(served, api, steps, tally)
             until(lambda: sum(prometheus.totals(f"{_DURATION}_count", "job").values()) == tally.calls)
-    time.sleep(3)  # rules on top of rules, each evaluated every second
-    return _answers(prometheus, tally)
+        with workload.open_stream(served, api, tally):
+            time.sleep(3)  # rules on top of rules, each evaluated every second
+            return _answers(prometheus, tally)
 
 
 def _answers(prometheus: Prometheus, tally: Tally) -> Answers:
@@ -156,7 +158,7 @@ def _counted(prometheus: Prometheus) -> Tally:
 
     reasons = total("otel_openai_finish_reasons_total", "otel_openai_finish_reason")
     del reasons["error"]  # stands where the server has not said any
-    tokens = {kind: f"gen_ai_client_inference_usage_{kind}_tokens_total" for kind in workload.USAGE}
+    tokens = {kind: f"gen_ai_client_inference_usage_{kind}_tokens_total" for kind in USAGE}
     return Tally(
         calls=total(f"{_DURATION}_count", "job")["shop"],
         retries=total("otel_openai_retries_total", "job")["shop"],

@@ -27,9 +27,9 @@ def programs(name: str) -> list[Path]:
     return [program for program in found if program.exists()]
 
 
-def find(*, otlp: bool = False) -> Path | None:
-    """A Prometheus; one that receives OTLP (version 3) if asked for."""
-    return next((program for program in programs("prometheus") if not otlp or version(program).startswith("3.")), None)
+def find(name: str, *, at_least_3: bool = False) -> Path | None:
+    """The first of them; the first of version 3, which knows OTLP, if asked for."""
+    return next((program for program in programs(name) if not at_least_3 or version(program).startswith("3.")), None)
 
 
 def version(program: Path) -> str:

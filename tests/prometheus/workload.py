@@ -1,15 +1,10 @@
-"""Calls of every kind to the scripted server, and a tally of what the server says that it served.
-
-The tally reads the bytes of the replies by itself; it knows nothing of the client or of the instrumentation.
-"""
+"""Calls of every kind to the scripted server: when all is well, and when much goes wrong."""
 
 import asyncio
 import gc
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import openai
@@ -17,6 +12,8 @@ import openai
 import server
 from canned import HTTP
 from otel_openai._reaper import reaper
+from prometheus.queries import SLOW
+from prometheus.tally import Tally
 from server import (
     CUT,
     DONE,
@@ -40,71 +37,6 @@ from server import (
 )
 from support import MESSAGES, client
 
-SLOW = 0.6  # seconds until the first token of a slow stream
-
-
-@dataclass
-class Tally:
-    """What was served."""
-
-    calls: int = 0
-    retries: int = 0
-    errors: Counter[str] = field(default_factory=Counter[str])
-    tokens: Counter[str] = field(default_factory=Counter[str])
-    finish_reasons: Counter[str] = field(default_factory=Counter[str])
-    tools: Counter[str] = field(default_factory=Counter[str])
-    streams: Counter[str] = field(default_factory=Counter[str])
-
-    def add(self, step: "Step") -> None:
-        """Count one call, whose last reply decides."""
-        self.calls += 1
-        self.retries += len(step.replies) - 1
-        if step.error:
-            self.errors[step.error] += 1
-        if step.stream:
-            self.streams[step.stream] += 1
-        usage: Body = {}
-        for body in _bodies(step.replies[-1]):
-            whole = body.get("response") or body
-            usage = whole.get("usage") or usage
-            self._count_answers(whole, is_last=body.get("type") in {None, "response.completed"})
-        for kind, names in USAGE.items():
-            self.tokens[kind] += next((found for name in names if (found := _inside(usage, name))), 0)
-
-    def _count_answers(self, body: Body, *, is_last: bool) -> None:
-        for choice in body.get("choices", ()):
-            if reason := choice.get("finish_reason"):
-                self.finish_reasons[reason] += 1
-            said: Body = choice.get("message") or choice.get("delta") or {}
-            self.tools.update(
-                name for call in said.get("tool_calls") or () if (name := call.get("function", {}).get("name"))
-            )
-        if is_last and "output" in body:
-            called = [item["name"] for item in body["output"] if item["type"] == "function_call"]
-            self.tools.update(called)
-            self.finish_reasons["tool_calls" if called else "stop"] += 1
-
-
-USAGE = {
-    "input": ("prompt_tokens", "input_tokens"),
-    "output": ("completion_tokens", "output_tokens"),
-    "cache_read_input": ("prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens"),
-    "reasoning_output": ("completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens"),
-}
-
-
-def _inside(body: Any, path: str) -> int:
-    for name in path.split("."):
-        body = body.get(name, {})
-    return body or 0
-
-
-def _bodies(reply: Reply) -> Iterator[Body]:
-    """The JSON objects of a reply, up to where it breaks off."""
-    text = b"".join(step for step in reply.steps if isinstance(step, bytes)).decode()
-    lines = [line.removeprefix("data: ") for line in text.split("\n") if line.startswith(("data: ", "{"))]
-    yield from (json.loads(line) for line in lines if line.startswith("{"))
-
 
 @dataclass(frozen=True)
 class Step:
@@ -123,7 +55,7 @@ class Step:
     stream: str = ""
 
 
-def _chat(**options: Any) -> Callable[[Any], object]:
+def _chat(**options: Any) -> Callable[[Any], Any]:
     arguments = {"model": "gpt-4o-mini", "messages": MESSAGES, **options}
     return lambda api: api.chat.completions.create(**arguments)
 
@@ -206,7 +138,7 @@ FAILURE = (
     Step(_stream(list), [sse(*_HI)], stream="truncated"),
     Step(_stream(list), [sse(*_HI, CUT)], error="APIConnectionError", stream="error"),
     Step(_cancelled, [sse(STALL)], error="CancelledError", stream="cancelled"),
-    Step(_stream(list), [sse(Delay(SLOW), *_HI, finish_chunk(), DONE)], stream="completed"),
+    Step(_stream(list), [sse(Delay(1.5 * SLOW), *_HI, finish_chunk(), DONE)], stream="completed"),
     Step(_chat(), [json_reply(chat(usage=_USED), headers=_headers(100))]),
 )
 """Beside it everything that goes wrong; in the end next to nothing is left of the rate limit."""
@@ -219,4 +151,15 @@ def run(served: ScriptedServer, api: Any, steps: Sequence[Step], tally: Tally) -
         with suppress(openai.APIError, HTTP.HTTPError):  # the client lets through what breaks a stream
             step.use(api)
         assert reaper.flush()
-        tally.add(step)
+        tally.add(step.replies, step.error, step.stream)
+
+
+@contextmanager
+def open_stream(served: ScriptedServer, api: Any, tally: Tally) -> Generator[None]:
+    """Have one stream open."""
+    replies = [sse(*_HI, STALL)]
+    served.reply(*replies)
+    with _chat(stream=True)(api) as stream:
+        next(stream)
+        yield
+    tally.add(replies, "", "closed")
