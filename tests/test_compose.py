@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from prometheus import queries
+
 ROOT = Path(__file__).parents[1]
 PROVISIONING = ROOT / "deploy" / "grafana" / "provisioning"
 
@@ -86,3 +88,16 @@ def test_prometheus_reads_the_rules_and_receives_otlp(stack: dict[str, Any]) -> 
     config = yaml.safe_load(Path(mounted["/etc/prometheus/prometheus.yml"]).read_text("utf-8"))
     assert config["rule_files"] == ["rules/*.yml"]
     assert list(Path(mounted["/etc/prometheus/rules"]).glob("*.yml")) != []
+
+
+def test_the_page_about_it_names_what_there_is(stack: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "dashboards.md").read_text("utf-8")
+    links = {link for link in re.findall(r"\]\(([^)#]+)", page) if not link.startswith("http")}
+    assert {link for link in links if not (ROOT / "docs" / link).exists()} == set()
+    commands = {word for word in re.findall(r"(?:deploy|examples)/[\w/.-]+\w", page) if "." in word}
+    assert {path for path in commands if not (ROOT / path).exists()} == set()
+    published = {port["published"] for service in stack["services"].values() for port in service["ports"]}
+    assert set(re.findall(r"127\.0\.0\.1:(\d+)", page)) <= published
+    assert set(re.findall(r"\| (OpenAI\w+) \|", page)) == queries.alerts()
+    title = queries.DASHBOARD["title"]
+    assert f"*{title}*" in page
