@@ -164,7 +164,7 @@ def _panel(panel: Panel) -> Json:
         "description": panel.description,
         "datasource": DATASOURCE,
         "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": _stat_options() if is_stat else _graph_options(),
+        "options": _stat_options(panel) if is_stat else _graph_options(),
         "targets": [_target(query, index, panel) for index, query in enumerate(panel.queries)],
     }
 
@@ -178,9 +178,9 @@ def _steps(steps: Mapping[str, float]) -> list[Json]:
     return [{"color": base, "value": None}, *({"color": color, "value": value} for color, value in others)]
 
 
-def _stat_options() -> Json:
+def _stat_options(panel: Panel) -> Json:
     return {
-        "colorMode": "background",
+        "colorMode": "background" if panel.steps else "none",  # green is a judgement
         "graphMode": "none",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "textMode": "value",

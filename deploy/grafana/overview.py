@@ -85,7 +85,7 @@ _NOW = Row(
             "stat",
             width=3,
             steps={"red": 0, "orange": 0.1, "green": 0.3},
-            no_value="not told",
+            no_value="not told of late",
         ),
         Panel(
             "Open requests",
@@ -267,7 +267,7 @@ _CAPACITY = Row(
             "percentunit",
             maximum=1,
             steps={"red": 0, "green": 0.1},
-            no_value="not told",
+            no_value="not told of late",
         ),
         Panel(
             "Open requests and streams",
