@@ -6,23 +6,17 @@ A global provider can be set once per process, so each of these tests is a progr
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from textwrap import dedent
 
 import pytest
 from opentelemetry import metrics, trace
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_openai._noop import is_noop, is_unset
+from otlp import OtlpReceiver, attributes
 
 PREAMBLE = """
 import logging, sys, warnings
@@ -71,54 +65,13 @@ def run(program: str, env: Mapping[str, str] | None = None) -> str:
     return stdout
 
 
-@dataclass
-class Collector:
-    """An OTLP receiver on loopback: what arrived, decoded, by path."""
-
-    endpoint: str = ""
-    received: dict[str, list[object]] = field(default_factory=dict[str, list[object]])
-    headers: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
-
-    def only(self, path: str) -> object:
-        (message,) = self.received[path]
-        return message
-
-
-MESSAGES = {
-    "/v1/traces": ExportTraceServiceRequest,
-    "/v1/metrics": ExportMetricsServiceRequest,
-    "/v1/logs": ExportLogsServiceRequest,
-}
-
-
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    state = Collector()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            state.received.setdefault(self.path, []).append(MESSAGES[self.path].FromString(body))
-            state.headers.append(dict(self.headers))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class named it
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state.endpoint = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+def collector() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as receiver:
+        yield receiver
 
 
-def test_otlp_sends_every_signal_as_the_standard_variables_say(collector: Collector) -> None:
+def test_otlp_sends_every_signal_as_the_standard_variables_say(collector: OtlpReceiver) -> None:
     printed = run(
         """
         configure("otlp")
@@ -133,43 +86,30 @@ def test_otlp_sends_every_signal_as_the_standard_variables_say(collector: Collec
     )
 
     assert printed == ALL_SET
-    traces = collector.only("/v1/traces")
-    assert isinstance(traces, ExportTraceServiceRequest)
-    assert [span.name for span in traces.resource_spans[0].scope_spans[0].spans] == ["work"]
-    counted = collector.only("/v1/metrics")
-    assert isinstance(counted, ExportMetricsServiceRequest)
+    assert collector.span_names == ["work"]
+    (traces,), (counted,), (logs,) = collector.traces, collector.metrics, collector.logs
     (metric,) = counted.resource_metrics[0].scope_metrics[0].metrics
     assert (metric.name, metric.sum.data_points[0].as_int) == ("jobs", 3)
-    logs = collector.only("/v1/logs")
-    assert isinstance(logs, ExportLogsServiceRequest)
     assert logs.resource_logs[0].scope_logs[0].log_records[0].body.string_value == "said"
     resources = (traces.resource_spans[0], counted.resource_metrics[0], logs.resource_logs[0])
-    services = [
-        attribute.value.string_value
-        for sent in resources
-        for attribute in sent.resource.attributes
-        if attribute.key == "service.name"
-    ]
+    services = [attributes(sent.resource.attributes)["service.name"] for sent in resources]
     assert services == ["shop"] * 3
     assert [headers["x-team"] for headers in collector.headers] == ["blue"] * 3
 
 
-def test_otlp_takes_the_sampler_from_the_environment(collector: Collector) -> None:
+def test_otlp_takes_the_sampler_from_the_environment(collector: OtlpReceiver) -> None:
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_TRACES_SAMPLER": "always_off"}
     run('configure("otlp")\nuse()', env)
 
-    assert set(collector.received) == {"/v1/metrics", "/v1/logs"}
+    assert (len(collector.traces), len(collector.metrics), len(collector.logs)) == (0, 1, 1)
 
 
-def test_otlp_takes_the_export_interval_from_the_environment(collector: Collector) -> None:
+def test_otlp_takes_the_export_interval_from_the_environment(collector: OtlpReceiver) -> None:
     program = PREAMBLE + 'configure("otlp")\nuse()\nsys.stdin.read()'
     env = environment({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "50"})
     with subprocess.Popen([sys.executable, "-c", program], env=env, stdin=subprocess.PIPE) as process:  # noqa: S603
         try:
-            deadline = time.monotonic() + 30
-            while len(collector.received.get("/v1/metrics", [])) < 3:
-                assert time.monotonic() < deadline, collector.received
-                time.sleep(0.05)
+            collector.wait_until(lambda: len(collector.metrics) >= 3, timeout=30)
         finally:
             process.kill()  # what arrived did not wait for the end of the program
 
@@ -182,7 +122,7 @@ def test_otlp_takes_the_export_interval_from_the_environment(collector: Collecto
         ("OTEL_LOGS_EXPORTER", "sdk TracerProvider\nsdk MeterProvider\n_logs ProxyLoggerProvider\n"),
     ],
 )
-def test_a_signal_whose_exporter_is_none_is_left_alone(collector: Collector, variable: str, expected: str) -> None:
+def test_a_signal_whose_exporter_is_none_is_left_alone(collector: OtlpReceiver, variable: str, expected: str) -> None:
     program = 'configure("otlp")\nshow()'
 
     assert run(program, {variable: "none", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}) == expected
@@ -197,7 +137,7 @@ def test_a_signal_whose_exporter_is_none_is_left_alone(collector: Collector, var
     ],
 )
 def test_a_provider_of_the_application_is_never_replaced(
-    collector: Collector, app: str, name: str, expected: str
+    collector: OtlpReceiver, app: str, name: str, expected: str
 ) -> None:
     program = f"""
     class Own(trace.TracerProvider, metrics.MeterProvider, _logs.LoggerProvider):
