@@ -12,7 +12,7 @@ VENV = $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade
 INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: demo test check matrix bench dashboards-check prometheus prometheus3 format clean
+.PHONY: demo test check matrix bench dashboards-check prometheus prometheus3 jaeger collector format clean
 
 demo: .venv/demo ## A few requests to a real local model, and what is told of them.
 	$(BIN)/python examples/quickstart.py
@@ -38,6 +38,9 @@ prometheus: .cache/bin/promtool ## Debian's, for the tests; `make test` does it 
 
 prometheus3: ## Version 3 takes OTLP; needs Go, and minutes the first time on a machine.
 	deploy/prometheus/build.sh
+
+jaeger collector: ## The real program, for the tests; needs Go, and minutes the first time on a machine.
+	deploy/$@/build.sh
 
 format: .venv/check
 	$(BIN)/ruff check --fix

@@ -1,10 +1,11 @@
 """Real programs of the tests that serve until the test is over: Jaeger, the OpenTelemetry Collector."""
 
+import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,22 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str | Path], health: str, log: Path) -> Generator["subprocess.Popen[bytes]"]:
+def serving(
+    command: Sequence[str | Path], health: str, log: Path, env: Mapping[str, str] | None = None
+) -> Generator["subprocess.Popen[bytes]"]:
     """Run a program for as long as the context is open, and stop it as an operator does: by SIGTERM.
 
     Args:
         command: The program and its arguments.
         health: A URL that answers with 200 when it is ready.
         log: Where its output goes; shown when it does not start.
+        env: Further variables.
     """
-    with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:  # noqa: S603
+    variables = {**os.environ, **(env or {})}
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=variables) as process,  # noqa: S603 - built by us
+    ):
         try:
             _wait_until_ready(process, health, log)
             yield process

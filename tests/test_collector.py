@@ -1,0 +1,153 @@
+"""The collector's configurations, on a real collector: what is sampled, what reaches the backends, what is never lost."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends import Received
+from collectors import CONFIGS, Collector, program
+from processes import run
+from server import Delay, Reply, Request, ScriptedServer, chat, chat_chunk, chat_stream, error_reply, role_chunk, sse
+
+APP = """
+import os, sys
+from contextlib import suppress
+import openai, otel_openai
+from opentelemetry import trace
+
+otel_openai.instrument(export="otlp")
+client = openai.OpenAI(base_url=os.environ["BASE_URL"], api_key="k", max_retries=0, timeout=20)
+web = trace.get_tracer("web")
+
+def handle(path, **options):
+    with web.start_as_current_span(path, kind=trace.SpanKind.SERVER), suppress(openai.APIError):
+        result = client.chat.completions.create(model=path, messages=[], **options)
+        if options:
+            list(result)
+"""
+EACH_ONCE = """
+for path in "plain", "refused", "length":
+    handle(path)
+for path in "quick", "slow", "cut":
+    handle(path, stream=True)
+"""
+SLOW = 1.5
+"""Seconds to the first token that are too many."""
+SOON = {"retry_on_failure": {"initial_interval": "100ms", "max_interval": "500ms"}}
+
+
+@pytest.fixture(autouse=True)
+def answers(server: ScriptedServer) -> None:
+    """Answer as the name of the model says."""
+    replies: dict[str, Reply | dict[str, Any]] = {
+        "plain": chat(),
+        "refused": error_reply(429),
+        "length": chat(finish_reason="length"),
+        "quick": sse(*chat_stream("Hello")),
+        "slow": sse(Delay(SLOW), *chat_stream("Hello")),
+        "cut": sse(role_chunk(), chat_chunk("Hel")),
+    }
+
+    def answer(request: Request) -> Reply | dict[str, Any]:
+        return replies[request.json["model"]]
+
+    server.always(answer)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Received]:
+    """Where Jaeger and Prometheus would be."""
+    with Received() as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(receiver: Received, tmp_path: Path) -> Collector:
+    """A gateway, not started. Here a trace that has no root yet is waited for only shortly."""
+    made = Collector("gateway", tmp_path / "gateway", otlp_http__jaeger={"endpoint": receiver.endpoint, **SOON})
+    made.changes["processors"] = {"tail_sampling": {"decision_wait_after_root_received": "1s", "decision_wait": "5s"}}
+    return made
+
+
+@pytest.fixture
+def agent(gateway: Collector, receiver: Received, tmp_path: Path) -> Collector:
+    """An agent that sends to the gateway, not started."""
+    host, port = gateway.grpc.split(":")
+    return Collector(
+        "agent",
+        tmp_path / "agent",
+        load_balancing={"resolver": {"dns": {"hostname": host, "port": port}}, **SOON},
+        otlp_http__prometheus={"endpoint": receiver.endpoint, **SOON},
+    )
+
+
+def send(collector: Collector, server: ScriptedServer, requests: str) -> None:
+    """Run an app that handles these requests, and exports what it told to the collector."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_SERVICE_NAME": "shop"}
+    out, err = run(APP + requests, server, env=env, warnings="ignore")  # the exporter leaves connections open
+    assert out + err == ""  # nothing that it exported was refused
+
+
+def calls(receiver: Received) -> int:
+    """How many calls the metrics count, as last received."""
+    counts = [
+        sum(point.count for point in metric.histogram.data_points)
+        for _, metric in receiver.received_metrics()
+        if metric.name == "gen_ai.client.operation.duration"
+    ]
+    return sum(counts)
+
+
+@pytest.mark.parametrize("name", ["collector", "agent", "gateway"])
+def test_every_configuration_is_valid(name: str) -> None:
+    command = [program(), "validate", "--config", CONFIGS / f"{name}.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - built by us
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_gateways_keep_what_is_worth_looking_at_and_metrics_count_everything(
+    agent: Collector, gateway: Collector, receiver: Received, server: ScriptedServer
+) -> None:
+    env = {"KEEP_PERCENT": "0", "SLOW_FIRST_TOKEN_SECONDS": str(SLOW)}
+    with gateway.running(env), agent.running():
+        send(agent, server, EACH_ONCE)
+        receiver.wait_until(lambda: len(receiver.span_names) >= 8, timeout=30)
+
+    shown = receiver.spans("shop")  # a gateway that stops has decided about every trace
+    assert [span.name for span in shown] == [
+        name for path in ("refused", "length", "slow", "cut") for name in (path, f"chat {path}")
+    ]
+    assert calls(receiver) == 6
+
+
+def test_a_share_of_the_rest_is_kept(
+    agent: Collector, gateway: Collector, receiver: Received, server: ScriptedServer
+) -> None:
+    with gateway.running({"KEEP_PERCENT": "50"}), agent.running():
+        send(agent, server, "for _ in range(100): handle('plain')")
+        receiver.wait_until(lambda: len(receiver.span_names) >= 2 * 25, timeout=30)
+
+    kept = receiver.spans("shop")
+    traces = {span.trace_id for span in kept}
+    assert 25 <= len(traces) <= 75  # outside of that: once in two million runs
+    assert len(kept) == 2 * len(traces)  # whole traces
+
+
+def test_nothing_is_lost_while_agents_and_gateways_restart(
+    agent: Collector, gateway: Collector, receiver: Received, server: ScriptedServer
+) -> None:
+    with agent.running():
+        send(agent, server, "for _ in range(10): handle('refused')")  # no gateway is there
+    with agent.running():
+        with gateway.running():
+            send(agent, server, "for _ in range(10): handle('refused')")
+        send(agent, server, "for _ in range(10): handle('refused')")  # and again none
+        with gateway.running():
+            receiver.wait_until(lambda: len({span.trace_id for span in receiver.spans("shop")}) >= 30, timeout=30)
+
+    assert len({span.span_id for span in receiver.spans("shop")}) == 60
+    assert calls(receiver) == 30
