@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from background import built, fetch, free_port, serving
+from collectors import Collector
 from otlp import Attributes, OtlpReceiver, attributes
 
 _KINDS = ("", "internal", "server", "client", "producer", "consumer")
@@ -179,4 +180,25 @@ def _typed(tag: Any) -> Any:
     return json.loads(tag["value"]) if is_array else tag["value"]
 
 
-BACKENDS: dict[str, Callable[[Path], Any]] = {"OTLP receiver": lambda _: Received(), "Jaeger": jaeger}
+class Collected:
+    """What Jaeger shows of what the collector of docker-compose passed on to it."""
+
+    def __init__(self, collector: Collector, shown: Jaeger) -> None:
+        self.endpoint = collector.endpoint
+        self.spans = shown.spans
+
+
+@contextmanager
+def collected(folder: Path) -> Generator[Collected]:
+    """Run Jaeger, and in front of it the collector; skips where make could not build them."""
+    with jaeger(folder) as shown:
+        collector = Collector("collector", folder / "collector", otlp_grpc__jaeger={"endpoint": shown.otlp_grpc})
+        with collector.running():
+            yield Collected(collector, shown)
+
+
+BACKENDS: dict[str, Callable[[Path], Any]] = {
+    "OTLP receiver": lambda _: Received(),
+    "Jaeger": jaeger,
+    "collector and Jaeger": collected,
+}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backends import Received
+from backends import Received, collected, wait_for_spans
 from collectors import CONFIGS, Collector, program
 from processes import run
 from server import Delay, Reply, Request, ScriptedServer, chat, chat_chunk, chat_stream, error_reply, role_chunk, sse
@@ -95,9 +95,9 @@ def running(gateways: list[Collector], **env: str) -> Generator[None]:
         yield
 
 
-def send(collector: Collector, server: ScriptedServer, requests: str) -> None:
-    """Run an app that handles these requests, and exports what it told to the collector."""
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_SERVICE_NAME": "shop"}
+def send(endpoint: str, server: ScriptedServer, requests: str, **more: str) -> None:
+    """Run an app that handles these requests, and exports what it told by OTLP."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_SERVICE_NAME": "shop", **more}
     out, err = run(APP + requests, server, env=env, warnings="ignore")  # the exporter leaves connections open
     assert out + err == ""  # nothing that it exported was refused
 
@@ -111,7 +111,7 @@ def traces(receiver: Received) -> dict[str, set[str]]:
 
 
 def calls(receiver: Received) -> int:
-    """How many calls the metrics count, as last received."""
+    """How many calls the metrics count; an app exports them once, when it ends."""
     counts = [
         sum(point.count for point in metric.histogram.data_points)
         for _, metric in receiver.received_metrics()
@@ -128,11 +128,34 @@ def test_every_configuration_is_valid(name: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_metrics_go_to_prometheus_and_exceptions_to_the_log(
+    receiver: Received, server: ScriptedServer, tmp_path: Path
+) -> None:
+    prometheus = {"endpoint": receiver.endpoint}
+    collector = Collector("collector", tmp_path / "collector", otlp_http__prometheus=prometheus)
+    with collector.running():
+        send(collector.endpoint, server, EACH_ONCE, OTEL_TRACES_EXPORTER="none")
+        receiver.wait_until(lambda: receiver.metrics != [])
+
+    assert calls(receiver) == 6
+    assert "exception.type=openai.RateLimitError" in collector.log
+
+
+def test_traces_of_any_size_reach_jaeger(server: ScriptedServer, tmp_path: Path) -> None:
+    with collected(tmp_path) as backend:
+        send(
+            backend.endpoint,
+            server,
+            "for _ in range(60): web.start_span('large', attributes={'text': 'x' * 100_000}).end()",
+        )
+        assert len(wait_for_spans(backend, "shop", 60)) == 60
+
+
 def test_gateways_keep_what_is_worth_looking_at_and_metrics_count_everything(
     agent: Collector, gateways: list[Collector], receiver: Received, server: ScriptedServer
 ) -> None:
     with running(gateways, KEEP_PERCENT="0", SLOW_FIRST_TOKEN_SECONDS=str(SLOW)), agent.running():
-        send(agent, server, EACH_ONCE)
+        send(agent.endpoint, server, EACH_ONCE)
         receiver.wait_until(lambda: len(receiver.span_names) >= 8, timeout=30)
 
     shown = receiver.spans("shop")  # a gateway that stops has decided about every trace
@@ -145,7 +168,7 @@ def test_a_share_of_the_rest_is_kept(
     agent: Collector, gateways: list[Collector], receiver: Received, server: ScriptedServer
 ) -> None:
     with running(gateways, KEEP_PERCENT="50"), agent.running():
-        send(agent, server, "for _ in range(100): handle('plain')")
+        send(agent.endpoint, server, "for _ in range(100): handle('plain')")
         receiver.wait_until(lambda: len(receiver.span_names) >= 2 * 25, timeout=30)
 
     assert 25 <= len(traces(receiver)) <= 75  # outside of that: once in two million runs
@@ -156,13 +179,13 @@ def test_nothing_is_lost_while_agents_and_gateways_restart(
 ) -> None:
     refused = "for _ in range(10): handle('refused')"
     with agent.running():
-        send(agent, server, refused)  # no gateway is there
+        send(agent.endpoint, server, refused)  # no gateway is there
     receiver.is_available = False
     with agent.running():
         with running(gateways):
-            send(agent, server, refused)  # no backend is there
+            send(agent.endpoint, server, refused)  # no backend is there
             receiver.wait_until(lambda: {"/v1/traces", "/v1/metrics"} <= set(receiver.refused), timeout=30)
-        send(agent, server, refused)  # and again no gateway
+        send(agent.endpoint, server, refused)  # and again no gateway
     receiver.is_available = True
     with agent.running(), running(gateways):
         receiver.wait_until(lambda: len(traces(receiver)) >= 30 and calls(receiver) >= 30, timeout=40)
