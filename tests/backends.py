@@ -93,16 +93,16 @@ class Jaeger:
         self.endpoint = f"http://127.0.0.1:{free_port()}"
         self.query = f"http://127.0.0.1:{free_port()}"
 
-    def config(self) -> dict[str, Any]:
+    def config(self, max_traces: int = 1000) -> str:
         """Everything in memory, on ports of this test only."""
-        return {
+        config = {
             "service": {
                 "extensions": ["jaeger_storage", "jaeger_query"],
                 "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}},
                 "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
             },
             "extensions": {
-                "jaeger_storage": {"backends": {"memory": {"memory": {"max_traces": 1000}}}},
+                "jaeger_storage": {"backends": {"memory": {"memory": {"max_traces": max_traces}}}},
                 "jaeger_query": {
                     "storage": {"traces": "memory"},
                     "http": {"endpoint": self.query.removeprefix("http://")},
@@ -119,6 +119,7 @@ class Jaeger:
             },
             "exporters": {"jaeger_storage_exporter": {"trace_storage": "memory"}},
         }
+        return json.dumps(config)
 
     def services(self) -> list[str]:
         """The services to choose from."""
@@ -148,7 +149,7 @@ def jaeger(folder: Path) -> Generator[Jaeger]:
     """Run Jaeger with its files in a folder; skips where `make jaeger` could not build it."""
     running = Jaeger()
     program, config = built("jaeger", target="jaeger"), folder / "jaeger.json"
-    config.write_text(json.dumps(running.config()))
+    config.write_text(running.config())
     command = [program, "--config", config]
     with serving(command, health=f"{running.query}/api/services", log=folder / "jaeger.log"):
         yield running

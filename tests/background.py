@@ -34,7 +34,7 @@ def free_port() -> int:
 @contextmanager
 def serving(
     command: Sequence[str | Path], health: str, log: Path, env: Mapping[str, str] | None = None
-) -> Generator["subprocess.Popen[bytes]"]:
+) -> Generator[subprocess.Popen[bytes]]:
     """Run a program for as long as the context is open, and stop it as an operator does: by SIGTERM.
 
     Args:
@@ -67,7 +67,7 @@ def fetch(url: str) -> bytes:
         return body
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
     deadline = time.monotonic() + 30
     while not _answers(health):
         if process.poll() is not None or time.monotonic() > deadline:

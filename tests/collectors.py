@@ -1,6 +1,7 @@
 """Runs the OpenTelemetry Collector with the configurations of deploy/collector, on ports and in folders of the test."""
 
 import json
+import subprocess
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,11 +26,13 @@ class Collector:
         self.name = name
         self.grpc = f"127.0.0.1:{free_port()}"
         self.endpoint = f"http://127.0.0.1:{free_port()}"
+        own_metrics = {"host": "127.0.0.1", "port": free_port()}
+        self.own_metrics = f"http://127.0.0.1:{own_metrics['port']}/metrics"
         self.changes: dict[str, Any] = {
             "extensions": {"health_check": {"endpoint": f"127.0.0.1:{free_port()}"}},
             "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": self.grpc}}}},
             "exporters": {exporter.replace("__", "/"): change for exporter, change in exporters.items()},
-            "service": {"telemetry": {"metrics": {"level": "none", "readers": []}}},
+            "service": {"telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": own_metrics}}}]}}},
         }
         self._folder = folder
         folder.mkdir(exist_ok=True)
@@ -47,14 +50,14 @@ class Collector:
         return (self._folder / "log").read_text("utf-8")
 
     @contextmanager
-    def running(self, env: Mapping[str, str] | None = None) -> Generator[None]:
+    def running(self, env: Mapping[str, str] | None = None) -> Generator[subprocess.Popen[bytes]]:
         """Run it until the end of the context, then stop it by SIGTERM. It can be run again."""
         changes = self._folder / "changes.json"
         changes.write_text(json.dumps(self.changes))
         command = [program(), "--config", CONFIGS / f"{self.name}.yaml", "--config", changes]
         health = f"http://{self.changes['extensions']['health_check']['endpoint']}/"
-        with serving(command, health, self._folder / "log", env):
-            yield
+        with serving(command, health, self._folder / "log", env) as process:
+            yield process
 
 
 def program() -> Path:
