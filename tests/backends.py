@@ -1,6 +1,7 @@
 """What a person sees of a trace: one shape for Jaeger, read through its query API, and for our own OTLP receiver."""
 
 import json
+import signal
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -151,7 +152,8 @@ def jaeger(folder: Path) -> Generator[Jaeger]:
     program, config = built("jaeger", target="jaeger"), folder / "jaeger.json"
     config.write_text(running.config())
     command = [program, "--config", config]
-    with serving(command, health=f"{running.query}/api/services", log=folder / "jaeger.log"):
+    # It has nothing to keep, and now and then takes ten seconds and more over a graceful end.
+    with serving(command, f"{running.query}/api/services", folder / "jaeger.log", stop=signal.SIGKILL):
         yield running
 
 

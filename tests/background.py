@@ -33,15 +33,20 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    command: Sequence[str | Path], health: str, log: Path, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    health: str,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    stop: signal.Signals = signal.SIGTERM,
 ) -> Generator[subprocess.Popen[bytes]]:
-    """Run a program for as long as the context is open, and stop it as an operator does: by SIGTERM.
+    """Run a program for as long as the context is open, and stop it.
 
     Args:
         command: The program and its arguments.
         health: A URL that answers with 200 when it is ready.
         log: Where its output goes; shown when it does not start.
         env: Further variables.
+        stop: How; the default is what an operator does, and lets the program finish its work.
     """
     variables = {**os.environ, **(env or {})}
     with (
@@ -52,7 +57,7 @@ def serving(
             _wait_until_ready(process, health, log)
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(stop)
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:

@@ -8,6 +8,7 @@ import copy
 import http.client
 import os
 import random
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -103,7 +104,11 @@ def main() -> None:
         folder, jaeger = Path(name), Jaeger()
         (folder / "jaeger.json").write_text(jaeger.config(max_traces=TRACES))
         command = [built("jaeger", target="jaeger"), "--config", folder / "jaeger.json"]
-        backend = Used(stack.enter_context(serving(command, f"{jaeger.query}/api/services", folder / "jaeger.log")))
+        backend = Used(
+            stack.enter_context(
+                serving(command, f"{jaeger.query}/api/services", folder / "jaeger.log", stop=signal.SIGKILL)
+            )
+        )
         one = Collector("collector", folder / "one", otlp_grpc__jaeger={"endpoint": jaeger.otlp_grpc})
         collector = Used(stack.enter_context(one.running()))
         send(one.endpoint, bodies)

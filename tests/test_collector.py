@@ -156,7 +156,7 @@ def test_gateways_keep_what_is_worth_looking_at_and_metrics_count_everything(
 ) -> None:
     with running(gateways, KEEP_PERCENT="0", SLOW_FIRST_TOKEN_SECONDS=str(SLOW)), agent.running():
         send(agent.endpoint, server, EACH_ONCE)
-        receiver.wait_until(lambda: len(receiver.span_names) >= 8, timeout=30)
+        receiver.wait_until(lambda: len(receiver.span_names) >= 8, timeout=60)
 
     shown = receiver.spans("shop")  # a gateway that stops has decided about every trace
     kept = ("refused", "length", "slow", "cut")
@@ -169,7 +169,7 @@ def test_a_share_of_the_rest_is_kept(
 ) -> None:
     with running(gateways, KEEP_PERCENT="50"), agent.running():
         send(agent.endpoint, server, "for _ in range(100): handle('plain')")
-        receiver.wait_until(lambda: len(receiver.span_names) >= 2 * 25, timeout=30)
+        receiver.wait_until(lambda: len(receiver.span_names) >= 2 * 25, timeout=60)
 
     assert 25 <= len(traces(receiver)) <= 75  # outside of that: once in two million runs
 
@@ -184,11 +184,11 @@ def test_nothing_is_lost_while_agents_and_gateways_restart(
     with agent.running():
         with running(gateways):
             send(agent.endpoint, server, refused)  # no backend is there
-            receiver.wait_until(lambda: {"/v1/traces", "/v1/metrics"} <= set(receiver.refused), timeout=30)
+            receiver.wait_until(lambda: {"/v1/traces", "/v1/metrics"} <= set(receiver.refused), timeout=60)
         send(agent.endpoint, server, refused)  # and again no gateway
     receiver.is_available = True
     with agent.running(), running(gateways):
-        receiver.wait_until(lambda: len(traces(receiver)) >= 30 and calls(receiver) >= 30, timeout=40)
+        receiver.wait_until(lambda: len(traces(receiver)) >= 30 and calls(receiver) >= 30, timeout=60)
 
     assert {len(spans) for spans in traces(receiver).values()} == {2}
     assert calls(receiver) == 30
