@@ -12,7 +12,7 @@ from time import perf_counter, time_ns
 from types import MappingProxyType
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -54,6 +54,7 @@ class Call:
         "_span",
         "_started",
         "_started_ns",
+        "hides_usage",
         "http",
         "operation",
         "streaming",
@@ -64,6 +65,7 @@ class Call:
         self.telemetry = telemetry
         self.operation = operation
         self.http = HttpFacts()
+        self.hides_usage = False  # the app did not ask for the chunk that tells it
         self._once = threading.Lock()
         server = telemetry.servers.of(client)
         model = text(params.get("model"))
@@ -103,6 +105,10 @@ class Call:
         if metrics is None or not self.telemetry.config.chunk_timing:
             return None
         return metrics.chunk_timer(self._key, self._context)
+
+    def inject(self, carrier: dict[str, Any]) -> None:
+        """Write the span's own context, without the baggage of the caller's, as the configured propagator does."""
+        propagate.inject(carrier, trace.set_span_in_context(self._span, Context()))
 
     def enter(self) -> "_Entered":
         """Make the span current, and this call the one that HTTP facts belong to."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import wrapt
 
 from otel_openai import _guard
+from otel_openai._additions import Request, prepare
 from otel_openai._call import Call, begin
 from otel_openai._raw import observe_raw, observe_unread, raw_mode
 from otel_openai._reaper import reaper
@@ -150,12 +151,17 @@ def _sync(operation: Operation) -> Wrapper:
         telemetry = _current()
         if telemetry is None:
             return wrapped(*args, **kwargs)
-        call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
+        resource, params = _resource_and_params(operation, instance, args, kwargs)
+        call = begin(telemetry, operation, resource, params)
         if call is None:
             return wrapped(*args, **kwargs)
+        sent = kwargs
+        if telemetry.changes_requests and (request := prepare(telemetry, operation, resource, kwargs)) is not None:
+            request.complete(call)
+            sent = request.arguments
         entered = call.enter()
         try:
-            result = wrapped(*args, **kwargs)
+            result = wrapped(*args, **sent)
         except BaseException as error:
             call.leave(entered)
             call.failed(error)
@@ -169,17 +175,27 @@ def _sync(operation: Operation) -> Wrapper:
 
 def _async(operation: Operation) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        telemetry = _current()
+        request = None
+        if telemetry is not None and telemetry.changes_requests:
+            request = prepare(telemetry, operation, instance if instance is not None or not args else args[0], kwargs)
         # The client's own coroutine is made here and now: what it raises at once, it raises at once with us too.
-        inner = wrapped(*args, **kwargs)
-        return inner if _current() is None else _awaitable(inner, operation, instance, args, kwargs)
+        inner = wrapped(*args, **(kwargs if request is None else request.arguments))
+        return inner if telemetry is None else _awaitable(inner, operation, instance, args, kwargs, request=request)
 
     return wrapper
 
 
 def _awaitable(
-    inner: Any, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    inner: Any,
+    operation: Operation,
+    instance: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    request: Request | None = None,
 ) -> Coroutine[Any, Any, Any]:
-    outer = _await(_Unawaited(inner), operation, instance, args, kwargs)
+    outer = _await(_Unawaited(inner, request), operation, instance, args, kwargs)
     outer.__name__ = getattr(inner, "__name__", outer.__name__)  # another tool's wrapper may return any awaitable
     outer.__qualname__ = getattr(inner, "__qualname__", outer.__qualname__)
     return outer
@@ -188,10 +204,11 @@ def _awaitable(
 class _Unawaited:
     """Holds the client's coroutine. Where the app never awaits ours, Python warns once, of ours, as without us."""
 
-    __slots__ = ("coroutine",)
+    __slots__ = ("coroutine", "request")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], request: Request | None) -> None:
         self.coroutine = coroutine
+        self.request = request  # which the coroutine sends, where the options may add to it
 
     def __del__(self) -> None:
         if hasattr(self.coroutine, "close"):
@@ -207,6 +224,8 @@ async def _await(
     if call is None:
         return await unawaited.coroutine
     reaper.stand_by()
+    if unawaited.request is not None:
+        unawaited.request.complete(call)
     entered = call.enter()
     try:
         result = await unawaited.coroutine

@@ -66,3 +66,5 @@ class Operation:
     """Names of the arguments that the method takes by position."""
     billed: bool = True
     """False for a repeated reading of an answer that was counted before: no usage, no counters."""
+    usage_on_request: bool = False
+    """True where a stream tells its usage only if `stream_options` ask for it."""

@@ -197,4 +197,4 @@ class ChatObserver:
         )
 
 
-CHAT = Operation(name="chat", request=_request, response=_response, observer=ChatObserver)
+CHAT = Operation(name="chat", request=_request, response=_response, observer=ChatObserver, usage_on_request=True)

@@ -83,4 +83,10 @@ class CompletionsObserver:
         )
 
 
-COMPLETIONS = Operation(name="text_completion", request=_request, response=_response, observer=CompletionsObserver)
+COMPLETIONS = Operation(
+    name="text_completion",
+    request=_request,
+    response=_response,
+    observer=CompletionsObserver,
+    usage_on_request=True,
+)
