@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, TracerProvider
 
 from otel_openai._instrumentor import OpenAIInstrumentor
 from otel_openai._telemetry import __version__
+from otel_openai.cost import CostFacts
 
 __all__ = ["OpenAIInstrumentor", "__version__", "instrument", "uninstrument"]
 
@@ -33,6 +34,7 @@ def instrument(
     chunk_timing: bool = False,
     stream_usage: bool = False,
     propagate: bool | Collection[str] = False,
+    cost: bool | Callable[[CostFacts], float | None] = False,
     request_hook: Callable[[Span, Mapping[str, Any]], Any] | None = None,
     response_hook: Callable[[Span, Any], Any] | None = None,
 ) -> None:
@@ -59,6 +61,9 @@ def instrument(
         propagate: Send the W3C trace context of the span (`traceparent`, `tracestate`; no baggage) to the server: to
             every one (True), or to a collection of hosts, written as for `providers`. A server that is traced itself,
             such as vLLM, continues the trace; any other learns your trace ids. Default: False.
+        cost: Estimate what calls cost, in US dollars: True takes what the server says, else the price in the table of
+            genai-prices (extra `cost`); a callable is called as `cost(facts)` with `otel_openai.cost.CostFacts` and
+            returns dollars, or None where it does not know. What it raises is contained. Default: False.
         request_hook: Called as `request_hook(span, arguments)` when the span has started; `arguments` is a read-only
             view of what the app passed. What it raises is contained.
         response_hook: Called as `response_hook(span, result)` with the very object that the app is about to get: an
@@ -67,7 +72,7 @@ def instrument(
     Raises:
         TypeError: An argument is of the wrong type, or unknown.
         ValueError: An argument has a value that means nothing.
-        ModuleNotFoundError: `export` needs an extra that is not installed.
+        ModuleNotFoundError: `export` or `cost` needs an extra that is not installed.
     """
     OpenAIInstrumentor().instrument(
         tracer_provider=tracer_provider,
@@ -79,6 +84,7 @@ def instrument(
         chunk_timing=chunk_timing,
         stream_usage=stream_usage,
         propagate=propagate,
+        cost=cost,
         request_hook=request_hook,
         response_hook=response_hook,
     )

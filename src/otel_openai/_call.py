@@ -21,7 +21,7 @@ from otel_openai import _errors, _guard
 from otel_openai import _semconv as names
 from otel_openai._metrics import Ended
 from otel_openai._telemetry import Telemetry
-from otel_openai._transport import HttpFacts, current_call
+from otel_openai._transport import current_call
 from otel_openai._values import AttributeValue, text
 from otel_openai.operations._base import Operation, Outcome
 
@@ -64,7 +64,7 @@ class Call:
     def __init__(self, telemetry: Telemetry, operation: Operation, client: Any, params: Mapping[str, Any]) -> None:
         self.telemetry = telemetry
         self.operation = operation
-        self.http = HttpFacts()
+        self.http = telemetry.http_facts()
         self.hides_usage = False  # the app did not ask for the chunk that tells it
         self._once = threading.Lock()
         server = telemetry.servers.of(client)
@@ -207,6 +207,9 @@ class Call:
     def _measure(
         self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None, ended: float
     ) -> None:
+        cost = None
+        if (costs := self.telemetry.costs) is not None:
+            cost = costs.price(self._key, outcome, self.http, is_stream=stream is not None)
         metrics = self.telemetry.metrics
         if metrics is None or self._active is None:
             return
@@ -222,6 +225,7 @@ class Call:
                 time_to_first_chunk=first_at - self._started if first_at is not None else None,
                 stream_outcome=stream.outcome if stream is not None else None,
                 billed=self.operation.billed,
+                cost=cost,
             ),
             self._context,
         )

@@ -25,6 +25,7 @@ class Config:
     stream_usage: bool = False
     propagate: bool | Collection[str] = False
     providers: Mapping[str, str] = field(default_factory=dict[str, str])
+    cost: bool | Callable[..., Any] = False
     request_hook: Callable[..., Any] | None = None
     response_hook: Callable[..., Any] | None = None
 
@@ -48,6 +49,8 @@ class Config:
             hook = getattr(self, name)
             good = hook is None or (callable(hook) and not iscoroutinefunction(hook))
             _check(good, name, "a callable that is not async", hook)
+        good = isinstance(self.cost, bool) or (callable(self.cost) and not iscoroutinefunction(self.cost))
+        _check(good, "cost", "True, False, or a callable that is not async", self.cost)
         if self.export is not None and self.export not in _EXPORTS:
             choices = " or ".join(map(repr, _EXPORTS))
             raise ValueError(f"instrument(export=...) takes None, {choices}, not {self.export!r}")

@@ -97,7 +97,7 @@ class StreamWatch:
                 outcome.error = body_error(last, answered=True)
             except Exception:
                 _guard.contain("reading a chunk")
-        elif outcome is not None and not outcome.usage and self._call.operation.usage_on_request:
+        elif outcome is not None and outcome.complete and not outcome.usage and self._call.operation.usage_on_request:
             self._call.telemetry.missed_usage()
         self._end("completed" if outcome is None or outcome.complete else "truncated", outcome)
 

@@ -17,10 +17,12 @@ from opentelemetry.trace import NoOpTracerProvider, Tracer
 
 from otel_openai import _guard
 from otel_openai._config import Config
+from otel_openai._cost import CostedHttpFacts, Costs
 from otel_openai._metrics import Metrics
 from otel_openai._noop import is_noop
 from otel_openai._providers import Servers
 from otel_openai._semconv import SCHEMA_URL
+from otel_openai._transport import HttpFacts
 
 __version__ = version("otel-openai")
 SCOPE = "otel_openai"
@@ -39,6 +41,11 @@ class Telemetry:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.changes_requests = config.changes_requests
+        self.costs: Costs | None = None
+        self.http_facts: type[HttpFacts] = HttpFacts
+        if config.cost:
+            self.costs = Costs(config.cost)
+            self.http_facts = CostedHttpFacts
         self.servers = Servers(config.providers)
         self.tracer: Tracer = NoOpTracerProvider().get_tracer(SCOPE)
         self.metrics: Metrics | None = None
