@@ -130,12 +130,10 @@ def a_priced_model(provider: str) -> tuple[str, dict[str, Decimal]]:
     """The first model of a provider whose tokens have one price each."""
     (found,) = (each for each in data_snapshot.get_snapshot().providers if each.id == provider)
     for model in found.models:
-        if (
-            found.find_model(model.id) is model
-            and {"input_mtok", "output_mtok"} <= (told := prices(provider, model.id)).keys()
-        ):
-            if told["output_mtok"] and "requests_kcount" not in told:
-                return model.id, told
+        for name in (model.id, f"accounts/{provider}/models/{model.id}"):
+            told = prices(provider, name) if found.find_model(name) is model else {}
+            if told.get("input_mtok") and told.get("output_mtok") and "requests_kcount" not in told:
+                return name, told
     raise AssertionError(f"no model of {provider} has a price")
 
 
