@@ -152,6 +152,9 @@ UNKNOWN = {
     "vLLM": facts(provider="vllm"),
     "another provider's model": facts("claude-3-5-haiku-latest"),
     "a tier without a price": facts(service_tier="scale"),
+    "a batch of a provider without a price for it": facts(
+        "gpt-4o", provider="azure.ai.openai", operation="fetch_batch"
+    ),
     "a tier that the provider does not have": facts("gpt-5", provider="azure.ai.openai", service_tier="priority"),
     "audio without a price": facts("gpt-4o-mini", input_audio_tokens=10),
     "spoken audio without a price": facts("gpt-4o-mini", output_audio_tokens=10),
@@ -172,6 +175,11 @@ async def test_a_tier_has_its_own_price() -> None:
     )
     assert standard == default
     assert (flex or 0) < (standard or 0) < (priority or 0)
+
+
+async def test_a_batch_has_its_own_price() -> None:
+    standard, batch = (list_price(facts("gpt-4o", operation=operation)) for operation in ("chat", "fetch_batch"))
+    assert batch == pytest.approx((standard or 0) / 2, rel=1e-12)
 
 
 async def test_an_unknown_model_is_named_once_and_counted(

@@ -58,11 +58,6 @@ class Config:
         if not isinstance(self.propagate, bool):
             object.__setattr__(self, "propagate", _hosts(self.propagate))
 
-    @property
-    def changes_requests(self) -> bool:
-        """Whether the user wants anything to be added to requests."""
-        return self.stream_usage or bool(self.propagate)
-
 
 def _check_providers(providers: Any) -> None:
     takes = "a mapping of host to provider name, both strings"

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import wrapt
 
 from otel_openai import _guard
-from otel_openai._additions import Request, prepare
 from otel_openai._call import Call, begin
+from otel_openai._propagation import build_headers
 from otel_openai._raw import observe_raw, observe_unread, raw_mode
 from otel_openai._reaper import reaper
+from otel_openai._stream_usage import Request, prepare
 from otel_openai._streams import exit_behind, is_stream, observe
 from otel_openai._table import TABLE
 from otel_openai._telemetry import Telemetry
@@ -75,6 +76,8 @@ def _patch_module(module: Any) -> None:
     if module.__name__ == _CLIENT_MODULE:
         for name in ("SyncAPIClient", "AsyncAPIClient"):
             _wrap(getattr(module, name, None), "_process_response", process_response)
+        if _State.telemetry.config.propagate:
+            _wrap(getattr(module, "BaseClient", None), "_build_headers", build_headers)
         _wrap(getattr(module, "AsyncPaginator", None), "_get_page", _get_page)
     for row in TABLE:
         if row.module == module.__name__:
@@ -151,13 +154,12 @@ def _sync(operation: Operation) -> Wrapper:
         telemetry = _current()
         if telemetry is None:
             return wrapped(*args, **kwargs)
-        resource, params = _resource_and_params(operation, instance, args, kwargs)
-        call = begin(telemetry, operation, resource, params)
+        call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
         if call is None:
             return wrapped(*args, **kwargs)
         sent = kwargs
-        if telemetry.changes_requests and (request := prepare(telemetry, operation, resource, kwargs)) is not None:
-            request.complete(call)
+        if telemetry.config.stream_usage and operation.usage_on_request and (request := prepare(kwargs)) is not None:
+            request.ask(call)
             sent = request.arguments
         entered = call.enter()
         try:
@@ -176,9 +178,8 @@ def _sync(operation: Operation) -> Wrapper:
 def _async(operation: Operation) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         telemetry = _current()
-        request = None
-        if telemetry is not None and telemetry.changes_requests:
-            request = prepare(telemetry, operation, instance if instance is not None or not args else args[0], kwargs)
+        asks = telemetry is not None and telemetry.config.stream_usage and operation.usage_on_request
+        request = prepare(kwargs) if asks else None
         # The client's own coroutine is made here and now: what it raises at once, it raises at once with us too.
         inner = wrapped(*args, **(kwargs if request is None else request.arguments))
         return inner if telemetry is None else _awaitable(inner, operation, instance, args, kwargs, request=request)
@@ -208,7 +209,7 @@ class _Unawaited:
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], request: Request | None) -> None:
         self.coroutine = coroutine
-        self.request = request  # which the coroutine sends, where the options may add to it
+        self.request = request  # where it may be asked for usage when it is awaited
 
     def __del__(self) -> None:
         if hasattr(self.coroutine, "close"):
@@ -225,7 +226,7 @@ async def _await(
         return await unawaited.coroutine
     reaper.stand_by()
     if unawaited.request is not None:
-        unawaited.request.complete(call)
+        unawaited.request.ask(call)
     entered = call.enter()
     try:
         result = await unawaited.coroutine

@@ -40,7 +40,6 @@ class Telemetry:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.changes_requests = config.changes_requests
         self.costs: Costs | None = None
         self.http_facts: type[HttpFacts] = HttpFacts
         if config.cost:

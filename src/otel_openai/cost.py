@@ -39,7 +39,8 @@ _COUNTS = {
     "output_audio_tokens": "output_audio_tokens",
     "output_image_tokens": "output_image_tokens",
 }
-_STANDARD_TIERS = frozenset({None, "auto", "default", "standard", "on_demand"})
+_BATCH = "fetch_batch"  # the operation that tells the usage of a batch
+_STANDARD_TIERS = frozenset({"auto", "default", "standard", "on_demand"})
 
 _log = logging.getLogger("otel_openai")
 
@@ -130,11 +131,11 @@ class _Table:
         if found is None:
             return None
         provider, model = found
-        context = None
-        if call.service_tier not in _STANDARD_TIERS:
-            if not _has_tier(provider, model, call.service_tier):
-                return None
-            context = {"service_tier": call.service_tier}
+        context = {} if call.operation != _BATCH else {"processing": "batch"}
+        if call.service_tier is not None and call.service_tier not in _STANDARD_TIERS:
+            context["service_tier"] = call.service_tier
+        if not all(_has_variant(provider, model, *wanted) for wanted in context.items()):
+            return None
         used = {theirs: tokens for ours, theirs in _COUNTS.items() if (tokens := getattr(call, ours))}
         try:
             priced = model.calc_price(self._usage(**used), provider, price_context=context)
@@ -153,10 +154,10 @@ class _Table:
         return None
 
 
-def _has_tier(provider: Any, model: Any, tier: str | None) -> bool:
-    """Whether the table has prices of a service tier; those of a model that it lends from elsewhere do not count."""
+def _has_variant(provider: Any, model: Any, name: str, value: str) -> bool:
+    """Whether the table has prices of a tier, or of batches. The library ignores them where a provider resells."""
     own = any(model is offered for offered in provider.models)
-    return own and any(variant.when.get("service_tier") == tier for variant in model.price_variants or ())
+    return own and any(variant.when.get(name) == value for variant in model.price_variants or ())
 
 
 def _covers(price: Any, call: CostFacts) -> bool:
