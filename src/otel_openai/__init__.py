@@ -10,6 +10,7 @@ Every request becomes one span, and is counted in metrics. Nothing of what is as
 """
 
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from opentelemetry._logs import LoggerProvider
@@ -34,7 +35,7 @@ def instrument(
     chunk_timing: bool = False,
     stream_usage: bool = False,
     propagate: bool | Collection[str] = False,
-    cost: bool | Callable[[CostFacts], float | None] = False,
+    cost: bool | Callable[[CostFacts], float | Decimal | None] = False,
     request_hook: Callable[[Span, Mapping[str, Any]], Any] | None = None,
     response_hook: Callable[[Span, Any], Any] | None = None,
 ) -> None:

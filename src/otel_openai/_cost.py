@@ -47,7 +47,7 @@ class CostedHttpFacts(HttpFacts):
 class Costs:
     """Prices calls."""
 
-    def __init__(self, price: bool | Callable[[CostFacts], float | None]) -> None:  # noqa: FBT001 - the option's value
+    def __init__(self, price: bool | Callable[[CostFacts], Any]) -> None:  # noqa: FBT001 - the option's value
         if price is True:
             load()
         self._price = price if callable(price) else list_price

@@ -25,8 +25,10 @@ def build_headers(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict
 
 @_guard.contained("sending the trace context")
 def _add(call: Call, client: Any, headers: Any, options: Any) -> None:
+    if not _is_wanted(call, client):
+        return
     said = [*headers, *(getattr(options, "headers", None) or ())]  # also what the app has the client leave out
-    if not _is_wanted(call, client) or any(name.lower() in _TRACE_CONTEXT for name in said):
+    if any(name.lower() in _TRACE_CONTEXT for name in said):
         return
     carrier: dict[str, Any] = {}
     call.inject(carrier)
