@@ -30,6 +30,7 @@ NEWEST_ONLY = (
     "test_prometheus_rules.py",
     "test_propagation_to_a_server.py",
     "test_real_model.py",
+    "test_real_stream_usage.py",
     "test_recordings.py",
     "test_scripted_server.py",
     "test_sdk_setup.py",
