@@ -6,7 +6,6 @@ the same `CostFacts`, and may fall back on it.
 
 import importlib
 import logging
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -110,7 +109,6 @@ class _Table:
             ) from error
         self._usage: Any = prices.Usage
         self._snapshot: Any = None
-        self._lock = threading.Lock()
         self._lines = 0
         self._find: Any = None
         self._ready()
@@ -119,10 +117,9 @@ class _Table:
         """Forget what was found in a table that the app has replaced."""
         snapshot = self._data.get_snapshot()
         if snapshot is not self._snapshot:
-            with self._lock:
-                providers = {provider.id: provider for provider in snapshot.providers}
-                self._find = lru_cache(maxsize=_MAX_MODELS)(lambda *key: self._look(snapshot, providers, *key))
-                self._snapshot = snapshot
+            providers = {provider.id: provider for provider in snapshot.providers}
+            self._find = lru_cache(maxsize=_MAX_MODELS)(lambda *key: self._look(snapshot, providers, *key))
+            self._snapshot = snapshot
 
     def price(self, call: CostFacts) -> float | None:
         """The price of a call; None where the table does not have it."""
