@@ -98,11 +98,21 @@ class Chatty(TextMapPropagator):
         return set()
 
 
+class Smuggler(Chatty):
+    """One that hides baggage in the state of the trace."""
+
+    def inject(self, carrier: Any, context: Any = None, setter: Any = None) -> None:
+        super().inject(carrier, context, setter)
+        if told := baggage.get_all(context):
+            carrier["tracestate"] = ",".join(f"{name}={value}" for name, value in told.items())
+
+
 PROPAGATORS: dict[str, tuple[TextMapPropagator, set[str]]] = {
     "the default": (CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]), {"traceparent"}),
     "baggage alone": (W3CBaggagePropagator(), set()),
     "none": (CompositePropagator([]), set()),
     "one that writes more": (Chatty(b3="1-2-1", baggage="user=me", x_tenant="s"), {"traceparent"}),
+    "one that hides baggage": (Smuggler(), {"traceparent"}),
     "one that writes nonsense": (Chatty(tracestate=["a=1"]), {"traceparent"}),
     "one that writes another header": (Chatty(tracestate="a=1\r\nx-tenant: s"), {"traceparent"}),
     "one that writes what is no ASCII": (Chatty(tracestate="ä=1"), {"traceparent"}),
