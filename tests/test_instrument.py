@@ -62,8 +62,16 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"providers": ["h"]}, TypeError, r"providers=\.\.\.\) takes a mapping of host to provider name, both strings"),
     ({"providers": {"h": None}}, TypeError, r"providers=\.\.\.\) takes a mapping .* not \{'h': None\}"),
     ({"providers": {"": "vllm"}}, ValueError, r"providers=\.\.\.\) takes host names without scheme, port or path"),
-    ({"providers": {"http://h": "vllm"}}, ValueError, r"not 'http://h': 'vllm'"),
+    ({"providers": {"http://h": "vllm"}}, ValueError, r"providers=.*not 'http://h'"),
     ({"providers": {"h:8000": "vllm"}}, ValueError, r"without scheme, port or path"),
+    ({"stream_usage": 1}, TypeError, r"stream_usage=\.\.\.\) takes True or False, not 1"),
+    ({"cost": "openai"}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not 'openai'"),
+    ({"cost": a_call}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not <func"),
+    ({"cost": None}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not None"),
+    ({"propagate": "llm.test"}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection of host names"),
+    ({"propagate": None}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection .*, not None"),
+    ({"propagate": [5]}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection .*, not \[5\]"),
+    ({"propagate": ["http://h"]}, ValueError, r"propagate=\.\.\.\) takes host names without scheme, port or path"),
     ({"tracer": None}, TypeError, r"unexpected keyword argument 'tracer'"),
 ]
 

@@ -9,7 +9,8 @@ One line at start-up, before or after `import openai`:
 Every request becomes one span, and is counted in metrics. Nothing of what is asked or answered leaves the process.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from opentelemetry._logs import LoggerProvider
@@ -18,6 +19,7 @@ from opentelemetry.trace import Span, TracerProvider
 
 from otel_openai._instrumentor import OpenAIInstrumentor
 from otel_openai._telemetry import __version__
+from otel_openai.cost import CostFacts
 
 __all__ = ["OpenAIInstrumentor", "__version__", "instrument", "uninstrument"]
 
@@ -31,6 +33,9 @@ def instrument(
     error_messages: bool = False,
     providers: Mapping[str, str] | None = None,
     chunk_timing: bool = False,
+    stream_usage: bool = False,
+    propagate: bool | Collection[str] = False,
+    cost: bool | Callable[[CostFacts], float | Decimal | None] = False,
     request_hook: Callable[[Span, Mapping[str, Any]], Any] | None = None,
     response_hook: Callable[[Span, Any], Any] | None = None,
 ) -> None:
@@ -51,6 +56,15 @@ def instrument(
             begins with a dot stands for every host below it.
         chunk_timing: Record `gen_ai.client.operation.time_per_output_chunk` (seconds) for every chunk of a stream but
             the first and the usage at the end. This makes a chunk several times as expensive. Default: False.
+        stream_usage: Ask for the usage of streamed chat and legacy completions (`stream_options.include_usage`) where
+            the app says nothing about `stream_options`, and hide the additional chunk from the app. This changes the
+            request; servers that do not know the option may refuse it. Default: False.
+        propagate: Send the W3C trace context of the span (`traceparent`, `tracestate`; no baggage) to the server: to
+            every one (True), or to a collection of hosts, written as for `providers`. A server that is traced itself,
+            such as vLLM, continues the trace; any other learns your trace ids. Default: False.
+        cost: Estimate what calls cost, in US dollars: True takes what the server says, else the price in the table of
+            genai-prices (extra `cost`); a callable is called as `cost(facts)` with `otel_openai.cost.CostFacts` and
+            returns dollars, or None where it does not know. What it raises is contained. Default: False.
         request_hook: Called as `request_hook(span, arguments)` when the span has started; `arguments` is a read-only
             view of what the app passed. What it raises is contained.
         response_hook: Called as `response_hook(span, result)` with the very object that the app is about to get: an
@@ -59,7 +73,7 @@ def instrument(
     Raises:
         TypeError: An argument is of the wrong type, or unknown.
         ValueError: An argument has a value that means nothing.
-        ModuleNotFoundError: `export` needs an extra that is not installed.
+        ModuleNotFoundError: `export` or `cost` needs an extra that is not installed.
     """
     OpenAIInstrumentor().instrument(
         tracer_provider=tracer_provider,
@@ -69,6 +83,9 @@ def instrument(
         error_messages=error_messages,
         providers={} if providers is None else providers,
         chunk_timing=chunk_timing,
+        stream_usage=stream_usage,
+        propagate=propagate,
+        cost=cost,
         request_hook=request_hook,
         response_hook=response_hook,
     )

@@ -12,7 +12,7 @@ from time import perf_counter, time_ns
 from types import MappingProxyType
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -21,7 +21,7 @@ from otel_openai import _errors, _guard
 from otel_openai import _semconv as names
 from otel_openai._metrics import Ended
 from otel_openai._telemetry import Telemetry
-from otel_openai._transport import HttpFacts, current_call
+from otel_openai._transport import current_call
 from otel_openai._values import AttributeValue, text
 from otel_openai.operations._base import Operation, Outcome
 
@@ -54,6 +54,7 @@ class Call:
         "_span",
         "_started",
         "_started_ns",
+        "hides_usage",
         "http",
         "operation",
         "streaming",
@@ -63,7 +64,8 @@ class Call:
     def __init__(self, telemetry: Telemetry, operation: Operation, client: Any, params: Mapping[str, Any]) -> None:
         self.telemetry = telemetry
         self.operation = operation
-        self.http = HttpFacts()
+        self.http = telemetry.http_facts()
+        self.hides_usage = False  # the app did not ask for the chunk that tells it
         self._once = threading.Lock()
         server = telemetry.servers.of(client)
         model = text(params.get("model"))
@@ -103,6 +105,10 @@ class Call:
         if metrics is None or not self.telemetry.config.chunk_timing:
             return None
         return metrics.chunk_timer(self._key, self._context)
+
+    def inject(self, carrier: dict[str, Any]) -> None:
+        """Write the span's own context, without the baggage of the caller's, as the configured propagator does."""
+        propagate.inject(carrier, trace.set_span_in_context(self._span, Context()))
 
     def enter(self) -> "_Entered":
         """Make the span current, and this call the one that HTTP facts belong to."""
@@ -201,6 +207,9 @@ class Call:
     def _measure(
         self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None, ended: float
     ) -> None:
+        cost = None
+        if (costs := self.telemetry.costs) is not None:
+            cost = costs.price(self._key, outcome, self.http, is_stream=stream is not None)
         metrics = self.telemetry.metrics
         if metrics is None or self._active is None:
             return
@@ -216,6 +225,7 @@ class Call:
                 time_to_first_chunk=first_at - self._started if first_at is not None else None,
                 stream_outcome=stream.outcome if stream is not None else None,
                 billed=self.operation.billed,
+                cost=cost,
             ),
             self._context,
         )

@@ -1,6 +1,6 @@
 """The options of `instrument()`, checked once: bad values raise there, nothing is lost at run time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any, Literal
@@ -22,7 +22,10 @@ class Config:
     export: Literal["otlp", "console"] | None = None
     error_messages: bool = False
     chunk_timing: bool = False
+    stream_usage: bool = False
+    propagate: bool | Collection[str] = False
     providers: Mapping[str, str] = field(default_factory=dict[str, str])
+    cost: bool | Callable[..., Any] = False
     request_hook: Callable[..., Any] | None = None
     response_hook: Callable[..., Any] | None = None
 
@@ -40,16 +43,20 @@ class Config:
         ):
             provider = getattr(self, name)
             _check(provider is None or callable(getattr(provider, method, None)), name, f"a {_title(name)}", provider)
-        for name in ("error_messages", "chunk_timing"):
+        for name in ("error_messages", "chunk_timing", "stream_usage"):
             _check(isinstance(getattr(self, name), bool), name, "True or False", getattr(self, name))
         for name in ("request_hook", "response_hook"):
             hook = getattr(self, name)
             good = hook is None or (callable(hook) and not iscoroutinefunction(hook))
             _check(good, name, "a callable that is not async", hook)
+        good = isinstance(self.cost, bool) or (callable(self.cost) and not iscoroutinefunction(self.cost))
+        _check(good, "cost", "True, False, or a callable that is not async", self.cost)
         if self.export is not None and self.export not in _EXPORTS:
             choices = " or ".join(map(repr, _EXPORTS))
             raise ValueError(f"instrument(export=...) takes None, {choices}, not {self.export!r}")
         _check_providers(self.providers)
+        if not isinstance(self.propagate, bool):
+            object.__setattr__(self, "propagate", _hosts(self.propagate))
 
 
 def _check_providers(providers: Any) -> None:
@@ -57,11 +64,31 @@ def _check_providers(providers: Any) -> None:
     _check(isinstance(providers, Mapping), "providers", takes, providers)
     for host, provider in providers.items():
         _check(isinstance(host, str) and isinstance(provider, str), "providers", takes, {host: provider})
-        if not host or not provider or "/" in host or ":" in host:
-            raise ValueError(
-                "instrument(providers=...) takes host names without scheme, port or path "
-                f"('llm.example.com', or '.example.com' for every host below it), not {host!r}: {provider!r}"
-            )
+        _check_host("providers", host)
+        if not provider:
+            raise ValueError(f"instrument(providers=...) takes a name for each host, not {host!r}: {provider!r}")
+
+
+def _hosts(propagate: Any) -> frozenset[str]:
+    takes = "True, False, or a collection of host names"
+    _check(_is_collection(propagate), "propagate", takes, propagate)
+    hosts: Collection[Any] = propagate
+    for host in hosts:
+        _check(isinstance(host, str), "propagate", takes, hosts)
+        _check_host("propagate", host)
+    return frozenset(host.lower() for host in hosts)
+
+
+def _is_collection(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, (str, bytes))
+
+
+def _check_host(name: str, host: str) -> None:
+    if not host or "/" in host or ":" in host:
+        raise ValueError(
+            f"instrument({name}=...) takes host names without scheme, port or path "
+            f"('llm.example.com', or '.example.com' for every host below it), not {host!r}"
+        )
 
 
 def _title(name: str) -> str:

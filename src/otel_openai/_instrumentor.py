@@ -22,11 +22,12 @@ class OpenAIInstrumentor(BaseInstrumentor):
 
     def _instrument(self, **kwargs: Any) -> None:
         config = Config(**kwargs)
+        telemetry = Telemetry(config)
         if config.export is not None:
             from otel_openai.sdk import configure
 
             configure(config.export)
-        _patching.install(Telemetry(config))
+        _patching.install(telemetry)
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature is the base class's
         _patching.uninstall()

@@ -8,6 +8,7 @@ re-entrant: the garbage collector may run an application's finaliser, which may 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import TypeAlias
 
 from opentelemetry.context import Context
@@ -22,7 +23,7 @@ Attributes: TypeAlias = Mapping[str, AttributeValue]
 Key: TypeAlias = tuple[str | int | None, ...]
 """Values of metric attributes, in the order of `_KEY`. A call's own key ends before what only the answer tells."""
 
-_Reading: TypeAlias = Iterable[tuple[Attributes, int]]
+_Reading: TypeAlias = Iterable[tuple[Attributes, int | float]]
 
 _KEY = (
     names.OPERATION_NAME,
@@ -83,12 +84,25 @@ class Ended:
     stream_outcome: str | None
     billed: bool
     """False for an answer that was counted before."""
+    cost: float | None
+    """US dollars: NaN where nobody knows, None where there is nothing to be priced."""
 
 
 class _Totals:
     """What was counted for one key. The mappings of attributes are shared with the SDK and never changed."""
 
-    __slots__ = ("attributes", "finish_reasons", "input", "output", "retries", "streams", "tools", "usage")
+    __slots__ = (
+        "attributes",
+        "cost",
+        "finish_reasons",
+        "input",
+        "output",
+        "retries",
+        "streams",
+        "tools",
+        "unpriced",
+        "usage",
+    )
 
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes
@@ -99,6 +113,15 @@ class _Totals:
         self.tools: dict[str, int] = {}
         self.streams: dict[str, int] = {}
         self.retries = 0
+        self.cost: float | None = None
+        self.unpriced = 0
+
+    def add_cost(self, dollars: float) -> None:
+        """Add what a call cost, or count it as unpriced."""
+        if isnan(dollars):
+            self.unpriced += 1
+        else:
+            self.cost = (self.cost or 0.0) + dollars
 
 
 class Metrics:
@@ -189,6 +212,8 @@ class Metrics:
         if call.stream_outcome is not None:
             _count(totals.streams, call.stream_outcome)
         totals.retries += call.http.retries
+        if call.cost is not None:
+            totals.add_cost(call.cost)
         for kind, left in call.http.remaining.items():
             self._remain(call.key, kind, left)
         return totals
@@ -227,6 +252,8 @@ class Metrics:
         counter(names.METRIC_FINISH_REASONS, "{choice}", "Choices by the reason that ended them.", _read_reasons)
         counter(names.METRIC_TOOL_CALLS, "{call}", "Tool calls that models asked for.", _read_tools)
         counter(names.METRIC_RETRIES, "{retry}", "Retries that the client made.", _read_retries)
+        counter(names.METRIC_COST, "{USD}", "What calls cost, as estimated.", _read_cost)
+        counter(names.METRIC_UNPRICED_CALLS, "{call}", "Calls whose cost nobody knows.", _read_unpriced)
         counter(names.METRIC_STREAMS, "{stream}", "Streams by the way they ended.", _read_streams)
         meter.create_observable_up_down_counter(
             names.METRIC_ACTIVE_REQUESTS, [self._read_active], "{request}", "Calls and streams open now."
@@ -275,6 +302,14 @@ def _read_tools(totals: _Totals) -> _Reading:
 
 def _read_streams(totals: _Totals) -> _Reading:
     return [({names.STREAM_OUTCOME: outcome}, streams) for outcome, streams in totals.streams.items()]
+
+
+def _read_cost(totals: _Totals) -> _Reading:
+    return [] if totals.cost is None else [({}, totals.cost)]
+
+
+def _read_unpriced(totals: _Totals) -> _Reading:
+    return [({}, totals.unpriced)] if totals.unpriced else []
 
 
 def _read_retries(totals: _Totals) -> _Reading:

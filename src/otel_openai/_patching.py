@@ -14,8 +14,10 @@ import wrapt
 
 from otel_openai import _guard
 from otel_openai._call import Call, begin
+from otel_openai._propagation import build_headers
 from otel_openai._raw import observe_raw, observe_unread, raw_mode
 from otel_openai._reaper import reaper
+from otel_openai._stream_usage import Request, prepare
 from otel_openai._streams import exit_behind, is_stream, observe
 from otel_openai._table import TABLE
 from otel_openai._telemetry import Telemetry
@@ -74,6 +76,8 @@ def _patch_module(module: Any) -> None:
     if module.__name__ == _CLIENT_MODULE:
         for name in ("SyncAPIClient", "AsyncAPIClient"):
             _wrap(getattr(module, name, None), "_process_response", process_response)
+        if _State.telemetry.config.propagate:
+            _wrap(getattr(module, "BaseClient", None), "_build_headers", build_headers)
         _wrap(getattr(module, "AsyncPaginator", None), "_get_page", _get_page)
     for row in TABLE:
         if row.module == module.__name__:
@@ -153,9 +157,13 @@ def _sync(operation: Operation) -> Wrapper:
         call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
         if call is None:
             return wrapped(*args, **kwargs)
+        sent = kwargs
+        if telemetry.config.stream_usage and operation.usage_on_request and (request := prepare(kwargs)) is not None:
+            request.ask(call)
+            sent = request.arguments
         entered = call.enter()
         try:
-            result = wrapped(*args, **kwargs)
+            result = wrapped(*args, **sent)
         except BaseException as error:
             call.leave(entered)
             call.failed(error)
@@ -169,17 +177,26 @@ def _sync(operation: Operation) -> Wrapper:
 
 def _async(operation: Operation) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        telemetry = _current()
+        asks = telemetry is not None and telemetry.config.stream_usage and operation.usage_on_request
+        request = prepare(kwargs) if asks else None
         # The client's own coroutine is made here and now: what it raises at once, it raises at once with us too.
-        inner = wrapped(*args, **kwargs)
-        return inner if _current() is None else _awaitable(inner, operation, instance, args, kwargs)
+        inner = wrapped(*args, **(kwargs if request is None else request.arguments))
+        return inner if telemetry is None else _awaitable(inner, operation, instance, args, kwargs, request=request)
 
     return wrapper
 
 
 def _awaitable(
-    inner: Any, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    inner: Any,
+    operation: Operation,
+    instance: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    request: Request | None = None,
 ) -> Coroutine[Any, Any, Any]:
-    outer = _await(_Unawaited(inner), operation, instance, args, kwargs)
+    outer = _await(_Unawaited(inner, request), operation, instance, args, kwargs)
     outer.__name__ = getattr(inner, "__name__", outer.__name__)  # another tool's wrapper may return any awaitable
     outer.__qualname__ = getattr(inner, "__qualname__", outer.__qualname__)
     return outer
@@ -188,10 +205,11 @@ def _awaitable(
 class _Unawaited:
     """Holds the client's coroutine. Where the app never awaits ours, Python warns once, of ours, as without us."""
 
-    __slots__ = ("coroutine",)
+    __slots__ = ("coroutine", "request")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], request: Request | None) -> None:
         self.coroutine = coroutine
+        self.request = request  # where it may be asked for usage when it is awaited
 
     def __del__(self) -> None:
         if hasattr(self.coroutine, "close"):
@@ -207,6 +225,8 @@ async def _await(
     if call is None:
         return await unawaited.coroutine
     reaper.stand_by()
+    if unawaited.request is not None:
+        unawaited.request.ask(call)
     entered = call.enter()
     try:
         result = await unawaited.coroutine

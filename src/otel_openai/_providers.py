@@ -6,7 +6,7 @@ query or the user information of a URL.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -109,8 +109,12 @@ class Servers:
 
 def match(host: str, table: Mapping[str, str]) -> str | None:
     """The entry of a host, or of the nearest parent domain whose key begins with a dot."""
-    if host in table:
-        return table[host]
+    return next((table[key] for key in keys(host) if key in table), None)
+
+
+def keys(host: str) -> Iterator[str]:
+    """What a user may have written for a host: itself, then its parent domains, each with a dot before it."""
+    yield host
     labels = host.split(".")
-    parents = ("." + ".".join(labels[first:]) for first in range(1, len(labels)))
-    return next((table[parent] for parent in parents if parent in table), None)
+    for first in range(1, len(labels)):
+        yield "." + ".".join(labels[first:])

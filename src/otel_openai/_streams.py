@@ -77,9 +77,17 @@ class StreamWatch:
                 _guard.contain("timing a chunk")
 
     @property
-    def feeder(self) -> Callable[[Any], None]:
-        """What each chunk is given to."""
-        return self.feed if self._time is None else self.feed_and_time
+    def feeder(self) -> Callable[[Any], object]:
+        """What each chunk is given to. What it returns is true for a chunk that is not the app's to see."""
+        feed = self.feed if self._time is None else self.feed_and_time
+        if not self._call.hides_usage:
+            return feed
+
+        def feed_and_hide(chunk: Any) -> bool:
+            feed(chunk)
+            return getattr(chunk, "usage", None) is not None and not getattr(chunk, "choices", None)
+
+        return feed_and_hide
 
     def exhausted(self, last: object) -> None:
         """The server has ended the stream. Where it has not said how, its last chunk may say why (Groq)."""
@@ -89,6 +97,8 @@ class StreamWatch:
                 outcome.error = body_error(last, answered=True)
             except Exception:
                 _guard.contain("reading a chunk")
+        elif outcome is not None and outcome.complete and not outcome.usage and self._call.operation.usage_on_request:
+            self._call.telemetry.missed_usage()
         self._end("completed" if outcome is None or outcome.complete else "truncated", outcome)
 
     def failed(self, error: BaseException) -> None:
@@ -196,8 +206,8 @@ def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, N
     chunk = None
     try:
         for chunk in inner:
-            feed(chunk)
-            yield chunk
+            if not feed(chunk):
+                yield chunk
     except GeneratorExit:
         watch.dropped()
         raise
@@ -212,8 +222,8 @@ async def _observe_async(inner: AsyncIterator[Any], watch: StreamWatch) -> Async
     chunk = None
     try:
         async for chunk in inner:
-            feed(chunk)
-            yield chunk
+            if not feed(chunk):
+                yield chunk
     except BaseException as error:
         if exit_behind(error) is None:
             watch.failed(error)

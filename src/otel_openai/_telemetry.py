@@ -4,6 +4,7 @@ The set-up may come after `instrument()`, or never. Until a signal has an implem
 without any implementation the instrumentation stays out of the call.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -16,16 +17,19 @@ from opentelemetry.trace import NoOpTracerProvider, Tracer
 
 from otel_openai import _guard
 from otel_openai._config import Config
+from otel_openai._cost import CostedHttpFacts, Costs
 from otel_openai._metrics import Metrics
 from otel_openai._noop import is_noop
 from otel_openai._providers import Servers
 from otel_openai._semconv import SCHEMA_URL
+from otel_openai._transport import HttpFacts
 
 __version__ = version("otel-openai")
 SCOPE = "otel_openai"
 
 _log = logging.getLogger("otel_openai")
 _hinted = threading.Lock()  # taken once, never released: test and set
+_missed_usage = threading.Lock()  # likewise
 _metrics_of: WeakKeyDictionary[MeterProvider, Metrics] = WeakKeyDictionary()
 
 
@@ -36,6 +40,11 @@ class Telemetry:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.costs: Costs | None = None
+        self.http_facts: type[HttpFacts] = HttpFacts
+        if config.cost:
+            self.costs = Costs(config.cost)
+            self.http_facts = CostedHttpFacts
         self.servers = Servers(config.providers)
         self.tracer: Tracer = NoOpTracerProvider().get_tracer(SCOPE)
         self.metrics: Metrics | None = None
@@ -75,6 +84,16 @@ class Telemetry:
                 "terminal, call otel_openai.instrument(export='console'); to send them to a collector or Jaeger, "
                 "export='otlp'; or set up an SDK of your own. This is said once."
             )
+
+    def missed_usage(self) -> None:
+        """A stream has completed without usage: say once how to get it."""
+        if not self.config.stream_usage and _missed_usage.acquire(blocking=False):
+            with contextlib.suppress(Exception):  # a log handler that raises
+                _log.info(
+                    "A stream ended without usage: its tokens are counted nowhere. To have them, pass "
+                    "stream_options={'include_usage': True}, or call otel_openai.instrument(stream_usage=True), which "
+                    "asks for all streams and hides the extra chunk from the application. This is said once."
+                )
 
     def logger(self) -> _logs.Logger | None:
         """The logger for events, if the app has a set-up for logs. Events are rare: it is looked up each time."""

@@ -52,6 +52,13 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, (int, float)) else safe(value)
 
 
+def dollars(value: object) -> str:
+    """US dollars; calls cost little."""
+    if not isinstance(value, (int, float)):
+        return safe(value)
+    return f"${value:,.2f}" if value >= 1 else f"${value:.6f}"
+
+
 def listed(values: Iterable[object]) -> str:
     """Names, the first of them if they are many."""
     texts = [safe(value) for value in islice(values, _MAX_ITEMS + 1)]

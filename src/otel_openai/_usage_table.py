@@ -19,7 +19,7 @@ from rich.text import Text
 
 from otel_openai import _semconv as sc
 from otel_openai._guard import contained
-from otel_openai._terminal import counted, number, render, safe, seconds, write
+from otel_openai._terminal import counted, dollars, number, render, safe, seconds, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +46,8 @@ _LABELS = {
     sc.METRIC_TOOL_CALLS: sc.TOOL_NAME,
     sc.METRIC_STREAMS: sc.STREAM_OUTCOME,
     sc.METRIC_RETRIES: "",
+    sc.METRIC_COST: "",
+    sc.METRIC_UNPRICED_CALLS: "",
 }
 
 
@@ -56,6 +58,7 @@ class _Usage:
         self.histograms: defaultdict[str, list[_Histogram]] = defaultdict(list)
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by metric, then by its own label
         self.errors: Counter[str] = Counter()
+        self.cost: float | None = None
 
     def add(self, metric: str, point: _DataPoint) -> None:
         attributes: Mapping[str, Any] = point.attributes or {}
@@ -63,6 +66,8 @@ class _Usage:
             self.histograms[metric].append(point)
             if metric == sc.METRIC_DURATION and sc.ERROR_TYPE in attributes:
                 self.errors[str(attributes[sc.ERROR_TYPE])] += point.count
+        elif metric == sc.METRIC_COST:
+            self.cost = (self.cost or 0.0) + point.value
         else:
             self.counts[metric][str(attributes.get(_LABELS[metric], ""))] += int(point.value)
 
@@ -84,14 +89,17 @@ class _Usage:
 
     def notes(self) -> Iterator[tuple[str, str]]:
         """What has no column, because most models have little of it."""
+        if self.cost is not None:
+            yield "cost", dollars(self.cost)
         kinds = (
             ("finish", self.counts[sc.METRIC_FINISH_REASONS]),
             ("tool calls", self.counts[sc.METRIC_TOOL_CALLS]),
             ("streams", self.counts[sc.METRIC_STREAMS]),
             ("retries", self.counts[sc.METRIC_RETRIES]),
+            ("unpriced", self.counts[sc.METRIC_UNPRICED_CALLS]),
             ("errors", self.errors),
         )
-        return ((kind, counted(counts)) for kind, counts in kinds if counts.total())
+        yield from ((kind, counted(counts)) for kind, counts in kinds if counts.total())
 
 
 class UsageTable(MetricReader):

@@ -19,7 +19,7 @@ from rich.tree import Tree
 
 from otel_openai import _semconv as sc
 from otel_openai._guard import contained
-from otel_openai._terminal import counted, listed, number, render, safe, seconds, write
+from otel_openai._terminal import counted, dollars, listed, number, render, safe, seconds, write
 from otel_openai._usage_table import UsageTable
 
 if TYPE_CHECKING:
@@ -173,6 +173,8 @@ def _facts(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if sc.RESPONSE_TIME_TO_FIRST_CHUNK in attributes:
         yield f"first token {seconds(attributes[sc.RESPONSE_TIME_TO_FIRST_CHUNK])}", "cyan"
     yield _tokens(attributes), ""
+    if sc.COST in attributes:
+        yield f"cost {dollars(attributes[sc.COST])}", "yellow"
     if reasons := attributes.get(sc.RESPONSE_FINISH_REASONS):
         yield f"finish {listed(_items(reasons))}", "green"
     if calls := attributes.get(sc.TOOL_CALL_COUNT):

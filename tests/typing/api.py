@@ -5,6 +5,7 @@ Checked, never run.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from opentelemetry._logs import LoggerProvider
@@ -15,6 +16,7 @@ from opentelemetry.trace import Span, TracerProvider
 
 import otel_openai
 from otel_openai import OpenAIInstrumentor, __version__, instrument, uninstrument
+from otel_openai.cost import CostFacts, list_price
 
 
 def accepted(tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider, table: Mapping[str, str]) -> None:
@@ -28,6 +30,10 @@ def accepted(tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProv
     instrument(error_messages=True, chunk_timing=True, providers={".example.com": "vllm"})
     instrument(providers=table, request_hook=on_request, response_hook=on_response)
     instrument(request_hook=lambda span, arguments: span.set_attribute("n", len(arguments)))
+    instrument(stream_usage=True, propagate=True, cost=True)
+    instrument(propagate=["llm.example.com", ".example.org"], cost=priced)
+    instrument(propagate=table.keys(), cost=list_price)
+    instrument(cost=lambda call: Decimal(call.output_tokens) / 1000)
     otel_openai.instrument(response_hook=None)
     uninstrument()
     OpenAIInstrumentor().instrument(tracer_provider=tracers)
@@ -46,6 +52,11 @@ def on_response(span: Span, result: object) -> None:
     span.set_attribute("type", type(result).__name__)
 
 
+def priced(call: CostFacts) -> float | None:
+    """Be a price."""
+    return call.input_tokens * 1e-6 if call.provider == "vllm" else call.reported_cost
+
+
 def rejected(tracers: TracerProvider, meters: MeterProvider) -> None:
     """One mistake a line."""
     instrument(tracers)  # pyright: ignore[reportCallIssue]
@@ -59,6 +70,10 @@ def rejected(tracers: TracerProvider, meters: MeterProvider) -> None:
     instrument(request_hook="hook")  # pyright: ignore[reportArgumentType]
     instrument(request_hook=uninstrument)  # pyright: ignore[reportArgumentType]
     instrument(response_hook=lambda span: span.end())  # pyright: ignore[reportArgumentType]
+    instrument(stream_usage="yes")  # pyright: ignore[reportArgumentType]
+    instrument(propagate=5)  # pyright: ignore[reportArgumentType]
+    instrument(cost="openai")  # pyright: ignore[reportArgumentType]
+    instrument(cost=lambda call: call.model)  # pyright: ignore[reportArgumentType]
     uninstrument(force=True)  # pyright: ignore[reportCallIssue]
     _: int = __version__  # pyright: ignore[reportAssignmentType]
     otel_openai.Config()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -29,6 +29,8 @@ class Outcome:
     finish_reasons: list[str] = field(default_factory=_none)
     usage: dict[str, int] = field(default_factory=_nothing)
     """Counts by attribute name (`gen_ai.usage.*`); absent where the server reported none."""
+    reported_usage: object = None
+    """The usage object itself: some servers tell in it what the call cost."""
     tool_calls: ToolCalls | None = None
     """None where the answer has no choice, or the API knows no tools."""
     service_tier: str | None = None
@@ -66,3 +68,5 @@ class Operation:
     """Names of the arguments that the method takes by position."""
     billed: bool = True
     """False for a repeated reading of an answer that was counted before: no usage, no counters."""
+    usage_on_request: bool = False
+    """True where a stream tells its usage only if `stream_options` ask for it."""

@@ -39,4 +39,6 @@ class EventsObserver:
 
     def outcome(self) -> Outcome:
         """What was seen until now."""
-        return Outcome(usage=read_usage(self._usage), error=self._error, complete=self._ended)
+        return Outcome(
+            usage=read_usage(self._usage), reported_usage=self._usage, error=self._error, complete=self._ended
+        )

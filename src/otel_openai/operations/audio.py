@@ -38,6 +38,7 @@ def _text_response(result: Any) -> Outcome:
         return Outcome(error=result if result[:64].lstrip().lower().startswith(_PAGE) else None)
     return Outcome(
         usage=read_usage(getattr(result, "usage", None)),
+        reported_usage=getattr(result, "usage", None),
         error=body_error(result, answered=getattr(result, "text", None) is not None),
     )
 

@@ -50,6 +50,7 @@ def _response(result: Any) -> Outcome:
         response_model=text(told.get("model")),
         finish_reasons=reasons.as_list(),
         usage=read_usage(usage),
+        reported_usage=usage,
         tool_calls=calls if reasons else None,
         service_tier=text(told.get("service_tier")),
         system_fingerprint=text(told.get("system_fingerprint")),
@@ -189,6 +190,7 @@ class ChatObserver:
             response_model=text(self._model),
             finish_reasons=self._reasons.as_list(),
             usage=read_usage(self._usage),
+            reported_usage=self._usage,
             tool_calls=self._calls.calls if self._reasons else None,
             service_tier=text(self._tier),
             system_fingerprint=text(self._fingerprint),
@@ -197,4 +199,4 @@ class ChatObserver:
         )
 
 
-CHAT = Operation(name="chat", request=_request, response=_response, observer=ChatObserver)
+CHAT = Operation(name="chat", request=_request, response=_response, observer=ChatObserver, usage_on_request=True)

@@ -77,10 +77,17 @@ class CompletionsObserver:
             response_model=text(self._model),
             finish_reasons=self._reasons.as_list(),
             usage=read_usage(self._usage),
+            reported_usage=self._usage,
             system_fingerprint=text(self._fingerprint),
             error=self._error,
             complete=self._reasons.complete,
         )
 
 
-COMPLETIONS = Operation(name="text_completion", request=_request, response=_response, observer=CompletionsObserver)
+COMPLETIONS = Operation(
+    name="text_completion",
+    request=_request,
+    response=_response,
+    observer=CompletionsObserver,
+    usage_on_request=True,
+)

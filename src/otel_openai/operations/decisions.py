@@ -19,6 +19,7 @@ def _response(result: Any) -> Outcome:
         response_id=text(extra(result, "id")),
         response_model=text(getattr(result, "model", None)),
         usage=read_usage(getattr(result, "usage", None)),
+        reported_usage=getattr(result, "usage", None),
         error=body_error(result, answered=bool(getattr(result, "answers", None))),
     )
 

@@ -20,12 +20,14 @@ def _response(result: Any) -> Outcome:
     attributes: dict[str, AttributeValue] = {}
     if data and (dimensions := _dimensions(getattr(data[0], "embedding", None))):
         attributes[names.EMBEDDINGS_DIMENSION_COUNT] = dimensions
-    usage = read_usage(getattr(result, "usage", None))
+    reported = getattr(result, "usage", None)
+    usage = read_usage(reported)
     usage.pop(names.USAGE_OUTPUT, None)  # vLLM reports 0: an embedding has no output tokens
     return Outcome(
         response_id=text(getattr(result, "id", None)),
         response_model=text(getattr(result, "model", None)),
         usage=usage,
+        reported_usage=reported,
         attributes=attributes,
         error=body_error(result, answered=bool(data)),
     )

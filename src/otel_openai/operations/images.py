@@ -24,6 +24,7 @@ def _request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def _response(result: Any) -> Outcome:
     return Outcome(
         usage=read_usage(getattr(result, "usage", None)),
+        reported_usage=getattr(result, "usage", None),
         error=body_error(result, answered=bool(getattr(result, "data", None))),
     )
 

@@ -48,6 +48,7 @@ def _request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def _response(result: Any) -> Outcome:
     calls = ToolCalls()
     output = getattr(result, "output", None)
+    usage = getattr(result, "usage", None)
     for item in listed(output):
         _count_tool_call(calls, item)
     status = getattr(result, "status", None)
@@ -55,7 +56,8 @@ def _response(result: Any) -> Outcome:
         response_id=text(getattr(result, "id", None)),
         response_model=text(getattr(result, "model", None)),
         finish_reasons=_finish_reasons(result, status, calls),
-        usage=read_usage(getattr(result, "usage", None)),
+        usage=read_usage(usage),
+        reported_usage=usage,
         tool_calls=calls if isinstance(output, list) and status not in _UNDER_WAY else None,
         service_tier=text(getattr(result, "service_tier", None)),
         system_fingerprint=text(extra(result, "system_fingerprint")),
@@ -226,6 +228,7 @@ def _fetch_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def _fetched(outcome: Outcome) -> Outcome:
     """A response that is read again: its usage, tool calls and failure belong to the call that made it."""
     outcome.usage = {}
+    outcome.reported_usage = None
     outcome.tool_calls = None
     outcome.error = outcome.error if isinstance(outcome.error, str) else None
     return outcome
