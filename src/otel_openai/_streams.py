@@ -81,7 +81,7 @@ class StreamWatch:
         """What each chunk is given to."""
         return self.feed if self._time is None else self.feed_and_time
 
-    def exhausted(self, last: object) -> None:
+    def exhausted(self, last: object = None) -> None:
         """The server has ended the stream. Where it has not said how, its last chunk may say why (Groq)."""
         outcome = self._read()
         if outcome is not None and not outcome.complete and outcome.error is None:
