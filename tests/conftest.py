@@ -8,6 +8,7 @@ import pytest
 import otel_openai
 from otel_openai import _guard
 from server import ScriptedServer
+from server.sockets import SocketServer
 from support import Api, Told, client
 
 
@@ -46,6 +47,20 @@ def told() -> Iterator[Told]:
 async def api(request: pytest.FixtureRequest, server: ScriptedServer) -> AsyncIterator[Api]:
     """The real client, sync and async in turn."""
     made = client(request.param, server.base_url)
+    async with made if request.param == "async" else _Entered(made):
+        yield Api(request.param, made)
+
+
+@pytest.fixture
+def sockets() -> Iterator[SocketServer]:
+    with SocketServer() as running:
+        yield running
+
+
+@pytest.fixture(params=["sync", "async"])
+async def talker(request: pytest.FixtureRequest, sockets: SocketServer) -> AsyncIterator[Api]:
+    """The real client, sync and async in turn, to speak over WebSocket."""
+    made = client(request.param, sockets.base_url, websocket_base_url=sockets.websocket_base_url)
     async with made if request.param == "async" else _Entered(made):
         yield Api(request.param, made)
 

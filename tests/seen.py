@@ -146,7 +146,7 @@ def describe(value: Any) -> Any:
         return (kind, [describe(item) for item in cast("Sequence[Any]", value)])
     if value is None or isinstance(value, (bool, int, float, bytes)):
         return (kind, repr(value))
-    if kind.__name__ == "Response" and hasattr(value, "status_code"):
+    if kind.__name__ == "Response" and hasattr(value, "is_closed"):
         content = value.content if hasattr(value, "_content") else "not read"
         return (kind, value.status_code, _headers(value.headers.multi_items()), value.is_closed, content)
     if kind.__name__ == "Request" and hasattr(value, "method"):

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from otel_openai._table import TABLE
+from otel_openai._websocket import SOCKETS
 from otel_openai._wrapping import foreign, layers
 from support import Told, client, need
 
@@ -29,8 +30,7 @@ def rows(section: str) -> Iterator[list[list[str]]]:
 
 TRACED = {method: told for methods, (told,), _ in rows("Traced") for method in methods}
 """By method: the name of its operation, or the method that it calls."""
-OVER_WEBSOCKETS = {method for methods, *_ in rows("Traced over WebSockets") for method in methods}
-"""They open a connection, whose messages are observed."""
+OVER_WEBSOCKET = {method for methods, *_ in rows("Over WebSocket") for method in methods}
 NOT_TRACED = {
     f"{resource}.{method}" for (resource,), methods, _ in rows("Not traced") for method in methods if method != "all"
 }
@@ -59,15 +59,15 @@ def test_the_page_knows_every_method_of_the_client(any_client: Any) -> None:
     there = {method for method in methods_of(any_client) if not method.startswith("admin.")}
 
     assert len(there) > 90
-    assert sorted(there - TRACED.keys() - OVER_WEBSOCKETS - NOT_TRACED) == []
-    assert sorted((TRACED.keys() | OVER_WEBSOCKETS) & NOT_TRACED) == []
+    assert sorted(there - TRACED.keys() - OVER_WEBSOCKET - NOT_TRACED) == []
+    assert sorted((TRACED.keys() | OVER_WEBSOCKET) & NOT_TRACED) == []
 
 
 def test_the_page_knows_no_method_that_never_was(any_client: Any) -> None:
     if openai.__version__ != NEWEST:
         pytest.skip(f"openai {openai.__version__} is another version than the page was made for, {NEWEST}")
 
-    assert sorted((TRACED.keys() | OVER_WEBSOCKETS | NOT_TRACED) - set(methods_of(any_client))) == []
+    assert sorted((TRACED.keys() | OVER_WEBSOCKET | NOT_TRACED) - set(methods_of(any_client))) == []
 
 
 @pytest.mark.parametrize("method", TRACED)
@@ -87,6 +87,18 @@ def test_what_the_page_calls_traced_is(method: str, any_client: Any, told: Told)
     else:
         assert observed
         assert [row.operation.name for row in TABLE if (row.module, row.name, row.method) == this] == [operation]
+
+
+@pytest.mark.parametrize("method", sorted(OVER_WEBSOCKET))
+def test_connections_that_the_page_calls_told_are(method: str, any_client: Any, told: Told) -> None:
+    del told
+    need(method)
+    model = {"model": "gpt-realtime"} if "realtime" in method else {}
+    manager: Any = reduce(getattr, method.split("."), any_client)(**model)
+    owner: Any = manager.__class__
+
+    assert hasattr(owner.enter, "_self_wrapper")
+    assert len(OVER_WEBSOCKET) == len(SOCKETS)
 
 
 def test_every_row_of_the_table_is_on_the_page() -> None:

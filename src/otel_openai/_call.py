@@ -20,12 +20,13 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from otel_openai import _errors, _guard
 from otel_openai import _semconv as names
 from otel_openai._metrics import Ended
+from otel_openai._providers import Server
 from otel_openai._telemetry import Telemetry
 from otel_openai._transport import current_call
 from otel_openai._values import AttributeValue, text
 from otel_openai.operations._base import Operation, Outcome
 
-_SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation", "suppress_language_model_instrumentation")
+SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation", "suppress_language_model_instrumentation")
 
 
 @dataclass(slots=True)
@@ -61,13 +62,31 @@ class Call:
         "telemetry",
     )
 
-    def __init__(self, telemetry: Telemetry, operation: Operation, client: Any, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        operation: Operation,
+        server: Server,
+        params: Mapping[str, Any],
+        *,
+        context: Context | None = None,
+        started: float | None = None,
+    ) -> None:
+        """Start the span.
+
+        Args:
+            telemetry: Where it is told.
+            operation: The API that is called.
+            server: Where the request goes.
+            params: The arguments of the app, neither changed nor iterated.
+            context: The parent's; the current one by default.
+            started: `perf_counter` at the start, seconds; now by default.
+        """
         self.telemetry = telemetry
         self.operation = operation
         self.http = telemetry.http_facts()
         self.hides_usage = False  # the app did not ask for the chunk that tells it
         self._once = threading.Lock()
-        server = telemetry.servers.of(client)
         model = text(params.get("model"))
         attributes = operation.request(params)
         self.streaming = attributes.get(names.REQUEST_STREAM) is True
@@ -83,13 +102,17 @@ class Call:
         subject = model if model is not None else attributes.get(names.DATA_SOURCE_ID)
         self._started_ns = time_ns()
         self._started = perf_counter()
+        if started is not None:
+            self._started_ns -= int((self._started - started) * 1e9)
+            self._started = started
         self._span = telemetry.tracer.start_span(
             operation.name if subject is None else f"{operation.name} {subject}",
             kind=SpanKind.CLIENT,
             attributes=attributes,
             start_time=self._started_ns,
+            context=context,
         )
-        self._context = trace.set_span_in_context(self._span)
+        self._context = trace.set_span_in_context(self._span, context)
         self._active: list[int] | None = None
         if telemetry.metrics is not None:
             try:
@@ -300,9 +323,9 @@ def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dic
         params: The arguments of the app, neither changed nor iterated.
     """
     caller = get_current()
-    if caller and any(map(caller.get, _SUPPRESSED)):
+    if caller and any(map(caller.get, SUPPRESSED)):
         return None
     body = params.get("extra_body")
     if isinstance(body, dict):
         params = {**params, **body}  # the client lets it win over the arguments
-    return Call(telemetry, operation, resource._client, params)
+    return Call(telemetry, operation, telemetry.servers.of(resource._client), params)

@@ -51,6 +51,9 @@ _KNOWN_CODES = frozenset(
         "json_validate_failed",
         "insufficient_system_resource",
         "previous_response_not_found",
+        "conversation_already_has_active_response",
+        "websocket_connection_limit_reached",
+        "session_expired",
     }
 )
 # Codes and types that say enough to be in a description, and too much for `error.type`.
@@ -147,12 +150,17 @@ UNREADABLE = Problem("_OTHER", None, "an exception that cannot be read", None)
 def from_exception(error: BaseException) -> Problem:
     """The failure that an exception stands for."""
     kind = type(error)
-    status = getattr(error, "status_code", None)
-    body = {name: getattr(error, name, None) for name in ("code", "type", "param")}
+    answered: Any = getattr(error, "response", None)  # one that has no status of its own: a refused WebSocket
+    status = getattr(error, "status_code", None) or getattr(answered, "status_code", None)
+    own = vars(error)  # to ask a closed WebSocket for its `code` makes it warn
+    body = {name: own.get(name) for name in ("code", "type", "param")}
+    summary = _summary(kind.__name__, status, body)
+    if type(closed_with := getattr(own.get("rcvd"), "code", None)) is int:
+        summary += f", close code {closed_with}"
     return Problem(
         error_type=_known_code(body) or kind.__name__,
         exception_type=f"{kind.__module__}.{kind.__qualname__}",
-        summary=_summary(kind.__name__, status, body),
+        summary=summary,
         message=text(str(error), _MAX_MESSAGE),
     )
 

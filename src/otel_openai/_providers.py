@@ -8,6 +8,7 @@ query or the user information of a URL.
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from otel_openai._values import integer, text
@@ -50,7 +51,7 @@ _REGIONAL: Mapping[re.Pattern[str], str] = {
     re.compile(r"([a-z0-9-]+-)?aiplatform(\.[a-z]+\.rep)?\.googleapis\.com"): "gcp.vertex_ai",
 }
 _CLASSES: Mapping[str, str] = {"AzureOpenAI": "azure.ai.openai", "BedrockOpenAI": "aws.bedrock"}
-_DEFAULT_PORTS: Mapping[str, int] = {"https": 443, "http": 80}
+_DEFAULT_PORTS: Mapping[str, int] = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 _OLLAMA_PORT = 11434
 
 
@@ -82,6 +83,16 @@ class Servers:
         if not type(client).__name__.endswith("ModuleClient"):  # its `base_url` is a variable of the module `openai`
             self._known[client] = (kept, server)
         return server
+
+    def of_websocket(self, client: Any) -> Server:
+        """The server that a client opens WebSockets to."""
+        kept = getattr(client, "websocket_base_url", None)
+        if kept is None:
+            return self.of(client)
+        url = urlsplit(str(kept))
+        address = text(url.hostname)
+        port = url.port or _DEFAULT_PORTS.get(url.scheme)
+        return Server(self._provider(client, address or "", port), address, port if address else None)
 
     def _look(self, client: Any) -> Server:
         url = getattr(client, "base_url", None)

@@ -58,6 +58,9 @@ USAGE_IMAGE_INPUT: Final = "gen_ai.usage.image.input_tokens"
 USAGE_IMAGE_OUTPUT: Final = "gen_ai.usage.image.output_tokens"
 USAGE_AUDIO_INPUT: Final = "gen_ai.usage.audio.input_tokens"
 USAGE_AUDIO_OUTPUT: Final = "gen_ai.usage.audio.output_tokens"
+USAGE_TEXT_CACHE_READ: Final = "gen_ai.usage.text.cache_read.input_tokens"
+USAGE_IMAGE_CACHE_READ: Final = "gen_ai.usage.image.cache_read.input_tokens"
+USAGE_AUDIO_CACHE_READ: Final = "gen_ai.usage.audio.cache_read.input_tokens"
 
 # Our own names: the conventions have none for these.
 TOOL_CALL_COUNT: Final = "otel_openai.tool_call.count"
@@ -66,6 +69,7 @@ COST: Final = "otel_openai.cost"
 STREAM_OUTCOME: Final = "otel_openai.stream.outcome"
 STREAM_CHUNK_COUNT: Final = "otel_openai.stream.chunk.count"
 STREAM_MAX_CHUNK_GAP: Final = "otel_openai.stream.max_chunk_gap"
+SESSION_ID: Final = "otel_openai.session.id"
 
 # HTTP facts and errors.
 HTTP_STATUS_CODE: Final = "http.response.status_code"

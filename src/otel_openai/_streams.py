@@ -89,7 +89,7 @@ class StreamWatch:
 
         return feed_and_hide
 
-    def exhausted(self, last: object) -> None:
+    def exhausted(self, last: object = None) -> None:
         """The server has ended the stream. Where it has not said how, its last chunk may say why (Groq)."""
         outcome = self._read()
         if outcome is not None and not outcome.complete and outcome.error is None:

@@ -45,7 +45,8 @@ def _request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
     return attributes
 
 
-def _response(result: Any) -> Outcome:
+def read_response(result: Any) -> Outcome:
+    """What a response object says."""
     calls = ToolCalls()
     output = getattr(result, "output", None)
     usage = getattr(result, "usage", None)
@@ -181,8 +182,8 @@ class ResponsesObserver:
             _count_tool_call(self._calls, item)
 
     def failed(self, event: Any) -> None:
-        """An error event, which the client does not raise."""
-        self._error = event
+        """An error event, which the client does not raise. Over WebSocket the error is an object of its own."""
+        self._error = getattr(event, "error", None) or event
 
     def untyped(self, event: Any) -> None:
         """An event of no type: an error of some servers, or of clients of 2025, which yield `error` wrapped."""
@@ -192,7 +193,7 @@ class ResponsesObserver:
 
     def outcome(self) -> Outcome:
         """What was seen until now."""
-        outcome = _response(self._last) if self._last is not None else Outcome()
+        outcome = read_response(self._last) if self._last is not None else Outcome()
         streamed = self._calls
         if outcome.tool_calls is None or streamed.count > outcome.tool_calls.count:
             outcome.tool_calls = streamed if self._last is not None or streamed.count else None
@@ -213,6 +214,7 @@ _HANDLERS = {
     "response.incomplete": ResponsesObserver.end,
     "response.failed": ResponsesObserver.end,
     "response.cancelled": ResponsesObserver.end,
+    "response.done": ResponsesObserver.end,  # Realtime
     "error": ResponsesObserver.failed,
     None: ResponsesObserver.untyped,
 }
@@ -235,7 +237,7 @@ def _fetched(outcome: Outcome) -> Outcome:
 
 
 def _fetch_response(result: Any) -> Outcome:
-    return _fetched(_response(result))
+    return _fetched(read_response(result))
 
 
 class FetchObserver(ResponsesObserver):
@@ -249,12 +251,19 @@ class FetchObserver(ResponsesObserver):
 
 
 def _compact_response(result: Any) -> Outcome:
-    outcome = _response(result)
+    outcome = read_response(result)
     outcome.tool_calls = None  # calls in a compacted output were made, and counted, before
     return outcome
 
 
-RESPONSES = Operation(name="chat", request=_request, response=_response, observer=ResponsesObserver)
+def _websocket_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    return {**_request(params), names.REQUEST_STREAM: True}  # which nobody sends: there is no other way
+
+
+RESPONSES = Operation(name="chat", request=_request, response=read_response, observer=ResponsesObserver)
+RESPONSES_WEBSOCKET = Operation(
+    name="chat", request=_websocket_request, response=read_response, observer=ResponsesObserver
+)
 COMPACT = Operation(name="chat", request=_request, response=_compact_response, observer=ResponsesObserver)
 FETCH_RESPONSE = Operation(
     name="fetch_response",

@@ -1,0 +1,252 @@
+"""What goes through one WebSocket connection: events are looked at on their way to the app, and never kept.
+
+A connection may carry several responses at once, which are told apart by the id of the response (Realtime) or by the
+lane (`stream_id`, Responses). A session must never refer to its connection, or the finaliser would never run.
+"""
+
+import json
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any, NamedTuple, TypeAlias
+
+from opentelemetry.context import Context, get_current
+
+from otel_openai import _guard
+from otel_openai._call import SUPPRESSED, Call
+from otel_openai._open_responses import OpenResponses, ResponseWatch, SessionFacts, Waiting
+from otel_openai._providers import Server
+from otel_openai._reaper import reaper
+from otel_openai._streams import exit_behind
+from otel_openai._telemetry import Telemetry
+from otel_openai._values import extra, fields, text
+from otel_openai.operations._base import Operation
+
+_Fields: TypeAlias = dict[str, Any]
+
+
+class Protocol(NamedTuple):
+    """How one API speaks over WebSocket."""
+
+    operation: Operation
+    arguments: Callable[[_Fields], _Fields]
+    """The arguments that a `response.create` event carries."""
+    mark: Callable[[_Fields], object]
+    """What a `response.create` event and the `response.created` event that answers it have in common."""
+    key: Callable[[_Fields], str | None]
+    """What tells the response of an event that begins or ends one."""
+    part_key: str
+    """The field that tells the response of any other event."""
+    in_lanes: bool
+    """Whether a lane carries one response after the other, and an error ends one of them."""
+
+
+class Session:
+    """One connection."""
+
+    def __init__(
+        self, protocol: Protocol, telemetry: Callable[[], Telemetry | None], server: Server, model: object
+    ) -> None:
+        self.is_parsing = False
+        """Whether it is for the client, which parses them, that the next bytes are received."""
+        self._protocol = protocol
+        self._telemetry = telemetry
+        self._server = server
+        self._asked: _Fields = {} if text(model) is None else {"model": model}
+        self._context = get_current()
+        self._started = perf_counter()
+        self._facts = SessionFacts()
+        self._responses = OpenResponses()
+        self._is_closed = False
+        reaper.stand_by()
+
+    # The beginning of the connection.
+
+    @_guard.contained("observing a WebSocket that was opened")
+    def opened(self, connection: Any) -> None:
+        """The client has made its connection."""
+        self._facts.identity = text(str(getattr(connection._connection, "id", "")))
+        weakref.finalize(connection, reaper.put, self.abandoned).atexit = False
+
+    @_guard.contained("observing a WebSocket that could not be opened")
+    def unopened(self, error: BaseException) -> None:
+        """The client could not make its connection."""
+        if exit_behind(error) is None:
+            self._tell_unopened(error)
+        else:  # perhaps the garbage collector's
+            reaper.put(lambda: self._tell_unopened(error))
+
+    def _tell_unopened(self, error: BaseException) -> None:
+        if (telemetry := self._telemetry()) is None:
+            return
+        operation, server = self._protocol.operation, self._server
+        call = Call(telemetry, operation, server, self._asked, context=self._context, started=self._started)
+        if (answer := getattr(error, "response", None)) is not None:  # the server has refused
+            headers = [
+                (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+                for name, value in answer.headers.raw_items()
+            ]
+            call.http.read(SimpleNamespace(status_code=answer.status_code, headers=SimpleNamespace(raw=headers)), None)
+        call.failed(error)
+
+    # What the app sends.
+
+    @_guard.contained("observing what is sent over WebSocket")
+    def sending(self, event: Any) -> Waiting | None:
+        """The app is about to send an event; what it asks for is waited for."""
+        told = fields(event)
+        if told.get("type") != "response.create":
+            return None
+        params = {**self._asked, **self._protocol.arguments(told)}
+        request = Waiting(self._begin(params, get_current()), self._protocol.mark(told), told.get("event_id"))
+        self._responses.ask(request)
+        return request
+
+    @_guard.contained("observing what could not be sent over WebSocket")
+    def unsent(self, request: Waiting, error: BaseException) -> None:
+        """An event could not be sent."""
+        self._responses.withdraw(request)
+        if request.watch is not None:
+            request.watch.left(error)
+        self.failed(error)
+
+    # What the app receives.
+
+    def received(self, event: Any) -> None:
+        """Take note of an event. The hot path: most events are one more piece of some response, or of none."""
+        try:
+            told = event if event.__class__ is dict else getattr(event, "__dict__", _NO_FIELDS)
+            kind = told.get("type")
+            handle = _HANDLERS.get(kind) if type(kind) is str else None
+            if handle is not None:
+                handle(self, event, fields(event))
+            elif begun := self._responses.begun:
+                key = told.get(self._protocol.part_key)
+                watch = begun.get(key if type(key) is str else identifier(extra(event, self._protocol.part_key)))
+                if watch is not None:
+                    watch.feeder(event)
+        except Exception:
+            _guard.contain("observing an event")
+
+    def received_bytes(self, message: Any) -> None:
+        """Take note of an event that the app has received unparsed."""
+        with suppress(ValueError, TypeError, RecursionError):  # the app will see what is wrong with it
+            event = json.loads(message, object_hook=_as_object)
+            if isinstance(event, SimpleNamespace):
+                self.received(event)
+
+    @_guard.contained("observing a WebSocket that has failed")
+    def failed(self, error: BaseException) -> None:
+        """Receiving or sending has failed. Only a connection that is closed is the end of what is open."""
+        if not any(base.__name__ == "ConnectionClosed" for base in type(error).__mro__):
+            return
+        is_regular = type(error).__name__ == "ConnectionClosedOK"
+        waiting, begun = self._responses.take_all()
+        for request in waiting:
+            if request.error is not None:
+                request.refused(request.error)
+        unanswered = [one.watch for one in waiting if one.watch is not None and one.error is None]
+        for watch in (*unanswered, *begun):
+            if is_regular:
+                watch.exhausted()
+            else:
+                watch.failed(error)
+
+    # The end of the connection.
+
+    @_guard.contained("observing a WebSocket that is closed")
+    def closed(self, error: BaseException | None) -> None:
+        """The app closes the connection, or leaves its `with` block by an exception."""
+        self._is_closed = True
+        for watch in self._take_all():
+            watch.left(error)
+
+    def abandoned(self) -> None:
+        """Nobody holds the connection any more."""
+        for watch in self._take_all():
+            watch.abandoned()
+
+    def _take_all(self) -> list[ResponseWatch]:
+        waiting, begun = self._responses.take_all()
+        return [*(one.watch for one in waiting if one.watch is not None), *begun]
+
+    # What events mean.
+
+    def on_session(self, _: Any, told: _Fields) -> None:
+        """The server tells of the session."""
+        session = fields(told.get("session"))
+        self._facts.identity = text(session.get("id")) or self._facts.identity
+        self._facts.model = text(session.get("model")) or self._facts.model
+
+    def on_begin(self, event: Any, told: _Fields) -> None:
+        """A response begins: one that the app has asked for, or one that the server has begun by itself."""
+        if self._is_closed:  # what had come before is still given to the app
+            return
+        request = self._responses.answer(self._protocol.mark(told))
+        watch = self._begin(self._asked, self._context) if request is None else request.watch
+        if watch is not None:
+            watch.feeder(event)
+            self._responses.begin(self._protocol.key(told), watch)
+
+    def on_end(self, event: Any, told: _Fields) -> None:
+        """A response ends."""
+        watch = self._responses.end(self._protocol.key(told))
+        if watch is not None:
+            watch.finished(event, fields(told.get("response")).get("status"))
+
+    def on_error(self, event: Any, told: _Fields) -> None:
+        """Something went wrong; perhaps a response."""
+        if self._protocol.in_lanes:
+            under_way = told.get("sequence_number") is not None
+            blamed = self._responses.blame_in_lane(self._protocol.key(told), under_way=under_way)
+        else:
+            error = fields(told.get("error"))
+            blamed = self._responses.blame(event, error.get("event_id"), certain=_is_of_request(error))
+        if blamed is not None:
+            blamed.refused(event)
+
+    def _begin(self, params: _Fields, context: Context) -> ResponseWatch | None:
+        telemetry = self._telemetry()
+        if telemetry is None or is_suppressed(context):
+            return None
+        call = Call(telemetry, self._protocol.operation, self._server, params, context=context)
+        return ResponseWatch(call, self._facts)
+
+
+_HANDLERS: Mapping[str, Callable[[Session, Any, _Fields], None]] = {
+    "session.created": Session.on_session,
+    "session.updated": Session.on_session,
+    "response.created": Session.on_begin,
+    "response.done": Session.on_end,
+    "response.completed": Session.on_end,
+    "response.incomplete": Session.on_end,
+    "response.failed": Session.on_end,
+    "response.cancelled": Session.on_end,
+    "error": Session.on_error,
+}
+
+
+_NO_FIELDS: _Fields = {}
+
+
+def identifier(value: object) -> str | None:
+    """A string, whatever else a server may send."""
+    return value if isinstance(value, str) else None
+
+
+def is_suppressed(context: Context) -> bool:
+    """Whether nothing may be told in a context."""
+    return any(map(context.get, SUPPRESSED))
+
+
+def _is_of_request(error: _Fields) -> bool:
+    """Whether an error that names no cause can only be about a `response.create` event."""
+    parameter = error.get("param")
+    about_response = isinstance(parameter, str) and parameter.partition(".")[0] == "response"
+    return about_response or error.get("code") == "conversation_already_has_active_response"
+
+
+def _as_object(value: _Fields) -> SimpleNamespace:
+    return SimpleNamespace(**value)

@@ -1,0 +1,208 @@
+"""Which WebSocket connections of the client are observed, and the wrappers: sync and async share all but the `await`.
+
+The app gets the client's own connection, and a `Session` learns what goes through it. A connection that never comes to
+be is told by a span; one that does has none of its own, however long it lives.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+from opentelemetry.context import get_current
+
+from otel_openai import _guard
+from otel_openai._sessions import Protocol, Session, identifier, is_suppressed
+from otel_openai._streams import exit_behind
+from otel_openai._telemetry import Telemetry
+from otel_openai._values import fields
+from otel_openai._wrapping import Wrapper
+from otel_openai.operations.realtime import REALTIME
+from otel_openai.operations.responses import RESPONSES_WEBSOCKET
+
+_Current: TypeAlias = Callable[[], Telemetry | None]
+_Observed: TypeAlias = tuple[Callable[[Any], None], Callable[[BaseException], None]]
+"""What is to be told of a call when it has returned, and when it has raised."""
+_Begin: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], _Observed | None]
+
+
+def _realtime_arguments(told: dict[str, Any]) -> dict[str, Any]:
+    return fields(told.get("response"))
+
+
+def _metadata(told: dict[str, Any]) -> object:
+    """What the app gives to a request to know its response by; the server repeats it."""
+    return dict(fields(fields(told.get("response")).get("metadata")))
+
+
+def _response_id(told: dict[str, Any]) -> str | None:
+    return identifier(fields(told.get("response")).get("id"))
+
+
+def _responses_arguments(told: dict[str, Any]) -> dict[str, Any]:
+    return told
+
+
+def _lane(told: dict[str, Any]) -> str | None:
+    return identifier(told.get("stream_id"))
+
+
+_REALTIME = Protocol(REALTIME, _realtime_arguments, _metadata, _response_id, "response_id", in_lanes=False)
+_RESPONSES = Protocol(RESPONSES_WEBSOCKET, _responses_arguments, _lane, _lane, "stream_id", in_lanes=True)
+
+
+class Socket(NamedTuple):
+    """One API of the client that opens WebSockets."""
+
+    module: str
+    name: str
+    """Its classes are `{name}Connection` and `{name}ConnectionManager`; the async ones have the prefix `Async`."""
+    protocol: Protocol
+
+
+SOCKETS = (
+    Socket("openai.resources.realtime.realtime", "Realtime", _REALTIME),  # since 1.103
+    Socket("openai.resources.beta.realtime.realtime", "Realtime", _REALTIME),
+    Socket("openai.resources.responses.responses", "Responses", _RESPONSES),  # since 2.22
+    Socket("openai.resources.beta.responses.responses", "Responses", _RESPONSES),  # since 2.45
+)
+
+
+_SESSION = "_otel_openai_session"  # an attribute of the connections that are observed, and of their managers
+
+
+def wrappers(socket: Socket, module: Any, current: _Current) -> Iterator[tuple[type, str, Wrapper]]:
+    """What to wrap in a module of the client, where this version has it: class, method and wrapper.
+
+    Args:
+        socket: The API that the module defines.
+        module: The imported module.
+        current: The telemetry to use now; None where nothing is to be told.
+    """
+    for prefix, made, enter, leave in (
+        ("", _sync, "__enter__", "__exit__"),
+        ("Async", _async, "__aenter__", "__aexit__"),
+    ):
+        connection = getattr(module, f"{prefix}{socket.name}Connection", None)
+        manager = getattr(module, f"{prefix}{socket.name}ConnectionManager", None)
+        if connection is None or manager is None:
+            continue
+        opens = made(partial(_open, socket.protocol, current, f"_{manager.__name__}__"))
+        yield manager, enter, opens
+        yield manager, "enter", opens
+        yield manager, leave, _leave
+        yield connection, "send", made(_send, 1)
+        yield connection, "recv", made(_recv)
+        yield connection, "recv_bytes", made(_recv_bytes)
+        # Newer clients define it in a base class, which the connections of other APIs have too.
+        yield next(base for base in connection.__mro__ if "close" in base.__dict__), "close", _close
+
+
+def _sync(begin: _Begin, takes: int = 0) -> Wrapper:
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if len(args) + len(kwargs) != takes:
+            return wrapped(*args, **kwargs)  # the client will refuse it
+        observed = begin(instance, args, kwargs)
+        if observed is None:
+            return wrapped(*args, **kwargs)
+        returned, raised = observed
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            raised(error)
+            raise
+        returned(result)
+        return result
+
+    return wrapper
+
+
+def _async(begin: _Begin, takes: int = 0) -> Wrapper:
+    async def observe(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        observed = begin(instance, args, kwargs)
+        if observed is None:
+            return await wrapped(*args, **kwargs)
+        returned, raised = observed
+        try:
+            result = await wrapped(*args, **kwargs)
+        except BaseException as error:
+            raised(error)
+            raise
+        returned(result)
+        return result
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        if len(args) + len(kwargs) != takes:
+            return wrapped(*args, **kwargs)
+        coroutine = observe(wrapped, instance, args, kwargs)
+        coroutine.__name__ = getattr(wrapped, "__name__", coroutine.__name__)
+        coroutine.__qualname__ = getattr(wrapped, "__qualname__", coroutine.__qualname__)
+        return coroutine
+
+    return wrapper
+
+
+@_guard.contained("observing a WebSocket that is opened")
+def _open(
+    protocol: Protocol, current: _Current, private: str, manager: Any, _: tuple[Any, ...], __: dict[str, Any]
+) -> _Observed | None:
+    telemetry = current()
+    client = getattr(manager, private + "client", None)  # `private` is what the names of private attributes begin with
+    if telemetry is None or client is None or is_suppressed(get_current()):
+        return None
+    query = fields(getattr(manager, private + "extra_query", None))
+    model = query.get("model", getattr(manager, private + "model", None))
+    session = Session(protocol, current, telemetry.servers.of_websocket(client), model)
+
+    def opened(connection: Any) -> None:
+        setattr(manager, _SESSION, session)
+        setattr(connection, _SESSION, session)
+        session.opened(connection)
+
+    return opened, session.unopened
+
+
+def _send(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Observed | None:
+    session = _session_of(connection)
+    waiting = None if session is None else session.sending(args[0] if args else kwargs.get("event"))
+    return None if session is None or waiting is None else (_nothing, partial(session.unsent, waiting))
+
+
+def _recv(connection: Any, *_: Any) -> _Observed | None:
+    session = _session_of(connection)
+    if session is None:
+        return None
+    session.is_parsing = True
+    return session.received, session.failed
+
+
+def _recv_bytes(connection: Any, *_: Any) -> _Observed | None:
+    session = _session_of(connection)
+    if session is None:
+        return None
+    if session.is_parsing:  # `recv` has called it
+        session.is_parsing = False
+        return None
+    return session.received_bytes, session.failed
+
+
+def _close(wrapped: Any, connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    session = _session_of(connection)
+    if session is not None:
+        session.closed(exit_behind(sys.exc_info()[1]))
+    return wrapped(*args, **kwargs)
+
+
+def _leave(wrapped: Any, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    session = _session_of(manager)
+    if session is not None:
+        session.closed(args[1] if len(args) > 1 else kwargs.get("exc"))
+    return wrapped(*args, **kwargs)
+
+
+def _session_of(owner: Any) -> Session | None:
+    return getattr(owner, _SESSION, None)
+
+
+def _nothing(_: object) -> None:
+    pass
