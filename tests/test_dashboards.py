@@ -9,7 +9,7 @@ import pytest
 
 from otel_openai import _guard
 from prometheus import queries
-from prometheus.checking import WORKLOADS, Answers, Report, Way, check, missing
+from prometheus.checking import DOLLARS_PER_TOKEN, WORKLOADS, Answers, Report, Way, check, missing
 
 pytestmark = pytest.mark.timeout(300)  # rates need values of several seconds
 
@@ -38,6 +38,10 @@ def test_every_panel_and_every_rule_has_data(answers: Answers) -> None:
 def test_prometheus_has_counted_exactly_what_was_served(answers: Answers) -> None:
     assert answers.counted == answers.served
     assert answers.served.calls > 0
+
+
+def test_the_cost_adds_up(answers: Answers) -> None:
+    assert answers.cost == answers.served.tokens["output"] * DOLLARS_PER_TOKEN
 
 
 def test_a_stream_that_is_open_is_seen(answers: Answers) -> None:

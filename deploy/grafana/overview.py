@@ -284,7 +284,8 @@ _CAPACITY = Row(
         ),
         Panel(
             "Cost in an hour",
-            "An estimate in USD from public prices, where instrument(cost=True) is on. The bill is the provider's.",
+            "An estimate in USD, where instrument(cost=True) is on; the bill is the provider's. Calls that nobody can "
+            "price are counted in otel_openai_unpriced_calls_total.",
             (
                 Query(
                     f"3600 * {total(rate('otel_openai_cost_total'), 'gen_ai_request_model')}",

@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 from typing import get_args
 
-from prometheus import queries
 from prometheus.checking import Report, Way, check, missing
 
 
@@ -30,8 +29,7 @@ def _print(way: Way, report: Report) -> bool:
     for workload, answers in report.after.items():
         print(f"\nPrometheus {report.version}, {way}, {workload} workload of {answers.served.calls} calls")
         for place, values in answers.values.items():
-            nothing = "off" if place.startswith(queries.SWITCHED_OFF) else "NO DATA"
-            said = ", ".join(f"{value:.4g}" for value in sorted(values, reverse=True)) or nothing
+            said = ", ".join(f"{value:.4g}" for value in sorted(values, reverse=True)) or "NO DATA"
             print(f"  {place:56} {said}")
         for name, labels in answers.labels.items():
             print(f"  ${name:55} {', '.join(labels) or 'NO DATA'}")

@@ -22,6 +22,7 @@ from opentelemetry.trace import format_trace_id
 from prometheus_client import CollectorRegistry, start_http_server
 
 import otel_openai
+from otel_openai.cost import CostFacts
 from prometheus import queries, workload
 from prometheus.running import Prometheus, find, until, version
 from prometheus.tally import USAGE, Tally
@@ -34,6 +35,7 @@ Way: TypeAlias = Literal["scrape", "otlp"]
 
 WORKLOADS: dict[str, Sequence[Step]] = {"success": workload.SUCCESS, "failure": workload.FAILURE}
 _DURATION = "gen_ai_client_operation_duration_seconds"
+DOLLARS_PER_TOKEN = 0.25  # of the output
 _ROUNDS = 3  # a rate needs two values, and does not see how the first came about
 
 
@@ -47,6 +49,7 @@ class Answers:
         firing: Names of alerts.
         served: What the server says that it has served up to then.
         counted: The same, as Prometheus has it.
+        cost: In US dollars.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
@@ -54,12 +57,12 @@ class Answers:
     firing: set[str] = field(default_factory=set[str])
     served: Tally = field(default_factory=Tally)
     counted: Tally = field(default_factory=Tally)
+    cost: float = 0
 
     @property
     def without_data(self) -> dict[str, list[float]]:
         """Places that have no value, or one that is not a number."""
-        due = {place: said for place, said in self.values.items() if not place.startswith(queries.SWITCHED_OFF)}
-        return {place: said for place, said in due.items() if not said or any(map(math.isnan, said))}
+        return {place: said for place, said in self.values.items() if not said or any(map(math.isnan, said))}
 
 
 @dataclass
@@ -122,9 +125,13 @@ def _metrics_to(way: Way, program: Path, folder: Path, spans: InMemorySpanExport
         tracer_provider = TracerProvider()
         tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
         stack.callback(tracer_provider.shutdown)
-        otel_openai.instrument(meter_provider=meter_provider, tracer_provider=tracer_provider)
+        otel_openai.instrument(meter_provider=meter_provider, tracer_provider=tracer_provider, cost=_cost)
         stack.callback(otel_openai.uninstrument)
         yield prometheus
+
+
+def _cost(facts: CostFacts) -> float:
+    return facts.output_tokens * DOLLARS_PER_TOKEN
 
 
 def _asked(prometheus: Prometheus, served: ScriptedServer, steps: Sequence[Step], tally: Tally) -> Answers:
@@ -149,6 +156,7 @@ def _answers(prometheus: Prometheus, tally: Tally) -> Answers:
         firing=prometheus.firing(),
         served=deepcopy(tally),
         counted=_counted(prometheus),
+        cost=prometheus.totals("otel_openai_cost_total", "job")["shop"],
     )
 
 

@@ -11,9 +11,6 @@ _DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD: dict[str, Any] = json.loads((_DEPLOY / "grafana/dashboards/otel-openai.json").read_text("utf-8"))
 RULES = sorted((_DEPLOY / "prometheus/rules").glob("*.yml"))
 
-SWITCHED_OFF = ("Capacity and cost / Cost in an hour",)
-"""Panels of what is told only with an option that the workload does not use."""
-
 SLOW = 0.4
 """Seconds until the first token that the alert stands for."""
 
