@@ -175,8 +175,10 @@ class Writer:
 
     def structure(self, kind: Kind, value: object) -> Any:
         """Any value as JSON. Text is told as text."""
-        if value is None or isinstance(value, (bool, str)):
-            return self.text(kind, value) if isinstance(value, str) else value
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str) and not is_data_url(value):
+            return self.text(kind, value)
         told = self.text(kind, encode(plain(value, self.limits.window)))
         return None if told is None else parsed(told)
 
@@ -211,6 +213,8 @@ class Writer:
         """Binary data as base64 text, or as a data URL."""
         if not isinstance(encoded, str) or not encoded:
             return None
+        if isinstance(encoded, Clipped):  # its end is not here to be hashed
+            return {"type": "omitted", "modality": modality}
         if is_data_url(encoded):
             return self.link("prompt", modality, encoded)
         return self.binary(modality, Binary.of(encoded, self.limits.part), mime_type)

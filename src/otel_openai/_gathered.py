@@ -49,6 +49,12 @@ class Gathered:
         if len(pieces) == _JOIN_AT:
             pieces[:] = ["".join(pieces)]
 
+    def forget(self) -> None:
+        """Give the room back."""
+        self._room.left += sum(map(len, self._pieces))
+        self._pieces.clear()
+        self.total = 0
+
     def value(self) -> str | None:
         """The text, or its beginning; None where nothing came."""
         if not self.total:

@@ -101,7 +101,7 @@ def _without_data(url: str) -> dict[str, Any]:
 def _members(value: object) -> dict[str, Any] | None:
     """The fields of a pydantic object or a dataclass; None for anything else."""
     if hasattr(type(value), "model_fields"):
-        return fields(value)
+        return {name: member for name, member in fields(value).items() if member is not None}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name, None) for field in dataclass_fields(value)}
     return None
