@@ -22,7 +22,9 @@ Message: TypeAlias = dict[str, Any]
 
 # A secret that begins before a cut is seen whole by the redactor if it is no longer than this.
 MARGIN = 4096
+_LOOK_AHEAD = 16  # characters that may belong to the one before a cut
 _LEAST = 256  # bytes; in less, no part says anything
+_RESERVED = 192  # bytes, for what marks the places where parts or messages were left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,17 @@ class Limits:
     @property
     def window(self) -> int:
         """Characters of one piece that are looked at."""
-        return self.part if self.redact is None else self.part + MARGIN
+        return self.part + self.margin
+
+    @property
+    def binary(self) -> int:
+        """Characters of binary data as base64 that are told whole."""
+        return min(self.part, self.attribute)
+
+    @property
+    def margin(self) -> int:
+        """Characters behind the cut that are looked at too."""
+        return _LOOK_AHEAD if self.redact is None else MARGIN
 
     def redacted(self, kind: Kind, text: str) -> str | None:
         """What the redactor leaves of a piece; None where it drops it, or fails."""
@@ -77,29 +89,33 @@ class Writer:
 
     # Attributes
 
+    def _begin(self) -> None:
+        self._left = self.limits.attribute - _RESERVED
+
     def newest(self, name: str, items: Sequence[Any], tell: Callable[["Writer", Any], Message | None]) -> None:
         """Write messages from the last to the first, as far as there is room: what is left out is the oldest."""
         written: list[Any] = []
-        self._left = self.limits.attribute - 2
+        self._begin()
         for position in range(len(items) - 1, -1, -1):
             if self._left < _LEAST:
                 self.cut += 1
                 written.append({"role": "system", "parts": [{"type": "omitted", "messages": position + 1}]})
                 break
-            if (message := tell(self, items[position])) is not None:
+            message = tell(self, items[position])
+            if message is not None and self._left >= 0:
                 written.append(message)
         if written:
             self.attributes[name] = written[::-1]
 
     def choices(self, name: str, messages: Iterable[Message]) -> None:
         """Write every message, in order, one a choice. Past the room they say nothing."""
-        self._left = self.limits.attribute - 2
+        self._begin()
         if written := list(messages):
             self.attributes[name] = written
 
     def parts(self, name: str, parts: Iterable[Part | None]) -> None:
         """Write parts without a message around them, as far as there is room."""
-        self._left = self.limits.attribute - 2
+        self._begin()
         if written := list(self._fitting(parts)):
             self.attributes[name] = written
 
@@ -143,7 +159,7 @@ class Writer:
             while kept and (needed := rest + size(kept)) > room:
                 kept = kept[: min(len(kept) - 1, len(kept) * max(room - rest, 0) // (needed - rest))]
             if kept:
-                return {**part, name: _cut(kept, len(kept), total)}
+                return {**part, name: _cut(whole, len(kept), total)}
         else:
             self.cut += 1
         if part["type"] == "blob":
@@ -162,7 +178,7 @@ class Writer:
         if left is None:
             return None
         if total > window:
-            left = left[: max(len(left) - (window - limits.part), 0)]  # it may end in half a secret
+            room = min(room, max(len(left) - limits.margin, 0))  # the rest may end in half a secret
         elif len(left) <= room:
             return left
         self.cut += 1
@@ -204,7 +220,7 @@ class Writer:
         if not isinstance(url, str) or not url:
             return None
         if is_data_url(url):
-            data, mime_type = from_data_url(url, self.limits.part)
+            data, mime_type = from_data_url(url, self.limits.binary)
             return self.binary(modality, data, mime_type)
         address = self.text(kind, url)
         return None if address is None else {"type": "uri", "modality": modality, "uri": address}
@@ -217,7 +233,7 @@ class Writer:
             return {"type": "omitted", "modality": modality}
         if is_data_url(encoded):
             return self.link("prompt", modality, encoded)
-        return self.binary(modality, Binary.of(encoded, self.limits.part), mime_type)
+        return self.binary(modality, Binary.of(encoded, self.limits.binary), mime_type)
 
     def binary(self, modality: str, data: Binary, mime_type: str | None = None) -> Part | None:
         """Binary data. A redactor cannot look into it, so where there is one it does not leave."""
@@ -237,7 +253,7 @@ def _cut(text: str, limit: int, total: int) -> str:
 
 def _boundary(text: str, limit: int) -> int:
     """The limit, or a little less where it would part what is read as one character."""
-    for end in range(min(limit, len(text)), max(limit - 16, 0), -1):
+    for end in range(min(limit, len(text)), max(limit - _LOOK_AHEAD, 0), -1):
         after = text[end : end + 1]
         joined = after and (unicodedata.category(after) in _JOINING or text[end - 1] == "\u200d" or after in _JOINERS)
         if not joined:

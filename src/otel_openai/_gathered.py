@@ -2,8 +2,8 @@
 
 from typing import Any, cast
 
-from otel_openai._content import MARGIN, Clipped, Limits
-from otel_openai._values import fields
+from otel_openai._content import Clipped, Limits
+from otel_openai._plain import members
 
 _JOIN_AT = 256  # a short text is ten times as large as its characters: pieces are joined now and then
 _MAX_ITEMS = 1024
@@ -15,7 +15,7 @@ class Room:
     __slots__ = ("left", "window")
 
     def __init__(self, limits: Limits) -> None:
-        self.left = limits.attribute + MARGIN
+        self.left = limits.attribute + limits.margin
         """Characters."""
         self.window = limits.window
         """Characters of one text."""
@@ -24,11 +24,12 @@ class Room:
 class Gathered:
     """One text."""
 
-    __slots__ = ("_pieces", "_room", "_window", "total")
+    __slots__ = ("_joined", "_pieces", "_room", "_window", "total")
 
     def __init__(self, room: Room) -> None:
         self._room = room
         self._window = room.window
+        self._joined: list[str] = []
         self._pieces: list[str] = []
         self.total = 0
 
@@ -47,19 +48,24 @@ class Gathered:
         pieces = self._pieces
         pieces.append(piece)
         if len(pieces) == _JOIN_AT:
-            pieces[:] = ["".join(pieces)]
+            self._joined.append("".join(pieces))
+            pieces.clear()
 
     def forget(self) -> None:
         """Give the room back."""
-        self._room.left += sum(map(len, self._pieces))
+        self._room.left += len(self._kept())
+        self._joined.clear()
         self._pieces.clear()
         self.total = 0
+
+    def _kept(self) -> str:
+        return "".join(self._joined) + "".join(self._pieces)
 
     def value(self) -> str | None:
         """The text, or its beginning; None where nothing came."""
         if not self.total:
             return None
-        kept = "".join(self._pieces)
+        kept = self._kept()
         if len(kept) == self.total:
             return kept
         clipped = Clipped(kept)
@@ -79,5 +85,5 @@ def clipped(value: Any, room: Room, depth: int = 8) -> Any:
         return None
     if isinstance(value, list):
         return [clipped(item, room, depth - 1) for item in cast("list[Any]", value)[:_MAX_ITEMS]]
-    members = list(fields(value).items())[:_MAX_ITEMS]
-    return {key: clipped(item, room, depth - 1) for key, item in members}
+    named = list(members(value).items())[:_MAX_ITEMS]
+    return {key: clipped(item, room, depth - 1) for key, item in named}

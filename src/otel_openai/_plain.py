@@ -67,8 +67,8 @@ class _Plain:
             return self._list(cast("Sequence[Any]", value), depth)
         if isinstance(value, dict):
             return self._dict(cast("dict[Any, Any]", value), depth)
-        members = _members(value)
-        return f"<{type(value).__name__}>" if members is None else self._dict(members, depth)
+        named = _named(value)
+        return f"<{type(value).__name__}>" if named is None else self._dict(named, depth)
 
     def _text(self, text: str) -> str:
         kept = text if len(text) <= self.room else text[: self.room] + "…"
@@ -83,9 +83,9 @@ class _Plain:
                 break
         return told
 
-    def _dict(self, members: dict[Any, Any], depth: int) -> dict[str, Any]:
+    def _dict(self, named: dict[Any, Any], depth: int) -> dict[str, Any]:
         told: dict[str, Any] = {}
-        for key, value in list(members.items()):
+        for key, value in list(named.items()):
             name = self._text(key) if isinstance(key, str) else str(self.of(key, depth + 1))
             told[name or " "] = self.of(value, depth + 1)
             if self.room < 0:
@@ -98,10 +98,22 @@ def _without_data(url: str) -> dict[str, Any]:
     return data.part("document", mime_type, whole=False)
 
 
-def _members(value: object) -> dict[str, Any] | None:
+def members(value: object) -> dict[str, Any]:
+    """The fields of a dict, a model or another object, the unknown ones of a server included; of a value: none."""
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
+    if value is None or isinstance(value, (str, int, float, list, tuple, type)):
+        return {}
+    try:
+        return fields(value)
+    except Exception:  # an object of the app's that raises wherever it is touched
+        return {}
+
+
+def _named(value: object) -> dict[str, Any] | None:
     """The fields of a pydantic object or a dataclass; None for anything else."""
     if hasattr(type(value), "model_fields"):
-        return {name: member for name, member in fields(value).items() if member is not None}
+        return {name: member for name, member in members(value).items() if member is not None}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name, None) for field in dataclass_fields(value)}
     return None

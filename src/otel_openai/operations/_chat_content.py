@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 from otel_openai import _semconv as names
 from otel_openai._binary import Binary
 from otel_openai._content import Kind, Message, Part, Writer
-from otel_openai._values import fields, listed
+from otel_openai._plain import members
+from otel_openai._values import listed
 from otel_openai._values import text as short_text
 from otel_openai.operations._base import Messages
 from otel_openai.operations._chat_stream import ChatContentObserver
@@ -25,7 +26,7 @@ def _request(writer: Writer, params: _Fields) -> None:
 
 
 def _asked(writer: Writer, message: Any) -> Message:
-    told = fields(message)
+    told = members(message)
     role = told.get("role")
     kind: Kind = "instructions" if role in ("system", "developer") else "prompt"
     if role == "tool":
@@ -34,12 +35,12 @@ def _asked(writer: Writer, message: Any) -> Message:
         parts = iter([tool_result(writer, None, told.get("content"))])
     else:
         parts = message_parts(writer, kind, told)
-    return writer.message(role, parts, name=writer.text(kind, told.get("name")))
+    return writer.message(role, parts, name=short_text(writer.text(kind, told.get("name"))))
 
 
 def tool_result(writer: Writer, call_id: object, result: Any) -> Part:
     """A tool's result: any value, or a list of parts as messages have them."""
-    if any(fields(item).get("type") in PARTS for item in listed(result)):
+    if any(members(item).get("type") in PARTS for item in listed(result)):
         told = [part for part in content_parts(writer, "tool_result", result) if part is not None]
         return {**writer.tool_result(call_id, None), "response": told}
     return writer.tool_result(call_id, result)
@@ -51,19 +52,19 @@ def message_parts(writer: Writer, kind: Kind, told: _Fields) -> Iterator[Part | 
     yield from content_parts(writer, kind, told.get("content"))
     yield writer.part(kind, told.get("refusal"), "refusal")
     if audio := told.get("audio"):
-        yield _audio(writer, kind, fields(audio))
+        yield _audio(writer, kind, members(audio))
     for call in listed(told.get("tool_calls")):
-        yield _tool_call(writer, fields(call))
+        yield _tool_call(writer, members(call))
     if function := told.get("function_call"):  # the predecessor of tool calls
-        called = fields(function)
+        called = members(function)
         yield writer.tool_call(None, called.get("name"), called.get("arguments"))
 
 
 def _tool_call(writer: Writer, call: _Fields) -> Part:
     if custom := call.get("custom"):
-        called = fields(custom)
+        called = members(custom)
         return writer.tool_call(call.get("id"), called.get("name"), called.get("input"), is_json=False)
-    called = fields(call.get("function"))
+    called = members(call.get("function"))
     return writer.tool_call(call.get("id"), called.get("name"), called.get("arguments"))
 
 
@@ -85,7 +86,7 @@ def content_parts(writer: Writer, kind: Kind, content: Any) -> Iterator[Part | N
         yield writer.part(kind, content)
         return
     for item in listed(content):
-        told = {"type": "text", "text": item} if isinstance(item, str) else fields(item)
+        told = {"type": "text", "text": item} if isinstance(item, str) else members(item)
         told_type = told.get("type")
         tell = PARTS.get(told_type) if isinstance(told_type, str) else None
         yield (tell or _unknown)(writer, kind, told)
@@ -110,20 +111,20 @@ def _link(field: str, modality: str) -> "_Tell":
 
     def tell(writer: Writer, kind: Kind, told: _Fields) -> Part | None:
         address = told.get(field)
-        url = address if isinstance(address, str) else fields(address).get("url")
+        url = address if isinstance(address, str) else members(address).get("url")
         return writer.link(kind, modality, url) or _file_id(writer, kind, modality, told)
 
     return tell
 
 
 def _input_audio(writer: Writer, _: Kind, told: _Fields) -> Part | None:
-    audio = fields(told.get("input_audio"))
+    audio = members(told.get("input_audio"))
     form = short_text(audio.get("format"), 32)
     return writer.base64("audio", audio.get("data"), None if form is None else f"audio/{form}")
 
 
 def _file(writer: Writer, kind: Kind, told: _Fields) -> Part | None:
-    file = fields(told.get("file")) or told
+    file = members(told.get("file")) or told
     part = (
         writer.base64("document", file.get("file_data"))
         or _file_id(writer, kind, "document", file)
@@ -141,7 +142,7 @@ def _file_id(writer: Writer, kind: Kind, modality: str, told: _Fields) -> Part |
 
 def _thinking(writer: Writer, kind: Kind, told: _Fields) -> Part | None:
     """Reasoning of Mistral's models: a list of texts."""
-    texts = [fields(item).get("text") for item in listed(told.get("thinking"))]
+    texts = [members(item).get("text") for item in listed(told.get("thinking"))]
     return writer.part(kind, "".join(text for text in texts if isinstance(text, str)), "reasoning")
 
 
@@ -166,14 +167,14 @@ PARTS: Mapping[str, _Tell] = {
 def _response(writer: Writer, result: Any) -> None:
     order = FinishReasons()
     choices: dict[int, _Fields] = {}
-    for position, item in enumerate(listed(fields(result).get("choices"))):
-        choice = fields(item)
+    for position, item in enumerate(listed(members(result).get("choices"))):
+        choice = members(item)
         choices.setdefault(order.whole(choice.get("index"), position), choice)
     writer.choices(names.OUTPUT_MESSAGES, (_answered(writer, choices[key]) for key in sorted(choices)))
 
 
 def _answered(writer: Writer, choice: _Fields) -> Message:
-    told = fields(choice.get("message"))
+    told = members(choice.get("message"))
     parts = message_parts(writer, "answer", told)
     return writer.message(told.get("role") or "assistant", parts, finish_reason=finish_reason(choice))
 

@@ -6,7 +6,8 @@ from typing import Any
 from otel_openai._binary import Binary
 from otel_openai._content import Limits
 from otel_openai._gathered import Gathered, Room
-from otel_openai._values import fields, listed
+from otel_openai._plain import members
+from otel_openai._values import listed
 from otel_openai.operations._choices import FinishReasons, ToolCallDeltas
 
 _MAX_CALLS = 512
@@ -65,7 +66,7 @@ class ChatContentObserver:
     """Watches the chunks of a chat completion for their content."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limit = limits.part
+        self._limit = limits.binary
         self._room = Room(limits)
         self._order = FinishReasons()
         self._choices: dict[int, _Choice] = {}
@@ -93,8 +94,8 @@ class ChatContentObserver:
                 return
         except (AttributeError, KeyError, TypeError, ValueError):
             pass
-        for position, choice in enumerate(listed(fields(chunk).get("choices"))):
-            self._take(fields(choice), position)
+        for position, choice in enumerate(listed(members(chunk).get("choices"))):
+            self._take(members(choice), position)
 
     def _take(self, choice: Mapping[str, Any], position: int) -> None:
         key = self._order.choice(choice.get("index"), position)
@@ -104,33 +105,33 @@ class ChatContentObserver:
         if taken is None:
             taken = self._choices[key] = _Choice(self._room)
         taken.finish_reason = choice.get("finish_reason") or taken.finish_reason
-        delta = fields(choice.get("delta"))
+        delta = members(choice.get("delta"))
         taken.role = taken.role or delta.get("role")
         for name in _TEXTS:
             if (piece := delta.get(name)) is not None:
                 self._add(taken, name, piece)
         for call in listed(delta.get("tool_calls")):
-            self._add_call(key, taken, fields(call))
+            self._add_call(key, taken, members(call))
         if (function := delta.get("function_call")) is not None:
             if taken.function_call is None:
                 taken.function_call = _Call(self._room)
-            taken.function_call.add(None, fields(function), "arguments")
+            taken.function_call.add(None, members(function), "arguments")
         if (audio := delta.get("audio")) is not None:
-            self._add_audio(taken, fields(audio))
+            self._add_audio(taken, members(audio))
         if key == 0 and taken.texts["content"].total:
             self._only = taken.texts["content"]
 
     def _add(self, choice: _Choice, name: str, piece: object) -> None:
         choice.texts[name].add(piece)
         for part in listed(piece):  # Mistral: a list of parts
-            told = fields(part)
+            told = members(part)
             choice.texts["content"].add(told.get("text"))
             for thought in listed(told.get("thinking")):
-                choice.texts["reasoning"].add(fields(thought).get("text"))
+                choice.texts["reasoning"].add(members(thought).get("text"))
 
     def _add_call(self, key: int, choice: _Choice, call: Mapping[str, Any]) -> None:
         custom = call.get("custom")
-        called = fields(call.get("function") if custom is None else custom)
+        called = members(call.get("function") if custom is None else custom)
         identity, begun = self._deltas.delta(key, call.get("index"), call.get("id"), called.get("name"))
         if begun:
             if len(self._open) >= _MAX_CALLS:

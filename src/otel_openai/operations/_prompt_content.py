@@ -6,7 +6,8 @@ from typing import Any
 from otel_openai import _semconv as names
 from otel_openai._content import Limits, Message, Writer
 from otel_openai._gathered import Gathered, Room
-from otel_openai._values import fields, listed
+from otel_openai._plain import members
+from otel_openai._values import listed
 from otel_openai.operations._base import Messages
 from otel_openai.operations._chat_content import content_parts, finish_reason
 from otel_openai.operations._choices import FinishReasons
@@ -25,7 +26,7 @@ def write_prompt(writer: Writer, prompt: Any, suffix: object = None) -> None:
 def _prompted(writer: Writer, prompt: Any) -> Message | None:
     if prompt is None:
         return None
-    told = fields(prompt)
+    told = members(prompt)
     if told.get("type") == "suffix":
         return writer.message("user", [writer.part("prompt", told.get("text"), "suffix")])
     tokens = listed(prompt)
@@ -41,8 +42,8 @@ def _completion_request(writer: Writer, params: Mapping[str, Any]) -> None:
 def _completion_response(writer: Writer, result: Any) -> None:
     order = FinishReasons()
     choices: dict[int, dict[str, Any]] = {}
-    for position, item in enumerate(listed(fields(result).get("choices"))):
-        choice = fields(item)
+    for position, item in enumerate(listed(members(result).get("choices"))):
+        choice = members(item)
         choices.setdefault(order.whole(choice.get("index"), position), choice)
     writer.choices(names.OUTPUT_MESSAGES, (_completed(writer, choices[key]) for key in sorted(choices)))
 
@@ -62,8 +63,8 @@ class CompletionsContentObserver:
 
     def chunk(self, chunk: Any, /) -> None:
         """Take what one chunk says."""
-        for position, item in enumerate(listed(fields(chunk).get("choices"))):
-            choice = fields(item)
+        for position, item in enumerate(listed(members(chunk).get("choices"))):
+            choice = members(item)
             key = self._order.choice(choice.get("index"), position)
             self._order.finished(key, choice.get("finish_reason"))
             if key not in self._texts and key in self._order.by_index:

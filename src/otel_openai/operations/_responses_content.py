@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 
 from otel_openai import _semconv as names
 from otel_openai._content import Kind, Message, Part, Writer
-from otel_openai._values import fields, listed
+from otel_openai._plain import members
+from otel_openai._values import listed
 from otel_openai._values import text as short_text
 from otel_openai.operations._base import Messages
 from otel_openai.operations._chat_content import content_parts, finish_reason, tool_result
@@ -27,7 +28,7 @@ def _request(writer: Writer, params: _Fields) -> None:
 
 
 def _asked(writer: Writer, item: Any) -> Message:
-    told = fields(item)
+    told = members(item)
     role = told.get("role")
     kind: Kind = "instructions" if role in ("system", "developer") else "prompt"
     return writer.message(role or _role(told.get("type")), item_parts(writer, kind, told))
@@ -58,7 +59,7 @@ def _message(writer: Writer, kind: Kind, told: _Fields) -> Iterator[Part | None]
 def _reasoning(writer: Writer, kind: Kind, told: _Fields) -> Iterator[Part | None]:
     """Summaries and text; what is encrypted is for the server alone."""
     for item in listed(told.get("summary")) + listed(told.get("content")):
-        yield writer.part(kind, fields(item).get("text"), "reasoning")
+        yield writer.part(kind, members(item).get("text"), "reasoning")
 
 
 def _call(arguments: str, *, is_json: bool = True) -> _Tell:
@@ -145,13 +146,13 @@ def _details(writer: Writer, kind: Kind, told: _Fields, item_type: str, wanted: 
 
 def _response(writer: Writer, result: Any) -> None:
     """A response is one choice: one message, of all its items."""
-    told = fields(result)
+    told = members(result)
     output = listed(told.get("output"))
     if not output and told.get("status") is None:
         return
     seen = as_object(result) if isinstance(result, dict) else result
     reasons = finish_reasons(seen, told.get("status"), has_calls=True)
-    parts = (part for item in output for part in item_parts(writer, "answer", fields(item)))
+    parts = (part for item in output for part in item_parts(writer, "answer", members(item)))
     reason = finish_reason({"finish_reason": reasons[0] if reasons else None})
     writer.choices(names.OUTPUT_MESSAGES, [_whole(writer, parts, reason)])
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from otel_openai._content import Limits
 from otel_openai._gathered import Gathered, Room, clipped
-from otel_openai._values import fields, listed
+from otel_openai._plain import members
+from otel_openai._values import listed
 
 _MAX_ITEMS = 512
 _MAX_TEXTS = 2048
@@ -70,7 +71,7 @@ class ResponsesContentObserver:
 
     def chunk(self, event: Any, /) -> None:
         """Take what one event says. Most are deltas of a text that has begun."""
-        told = fields(event)
+        told = members(event)
         kind = told.get("type")
         if kind.__class__ is not str:
             return
@@ -96,7 +97,7 @@ class ResponsesContentObserver:
 
     def _take(self, event: Mapping[str, Any], *, is_done: bool) -> None:
         sent = event.get("item")
-        item = self._item(event, fields(sent).get("id"))
+        item = self._item(event, members(sent).get("id"))
         if item is None:
             return
         if is_done:
@@ -121,7 +122,7 @@ class ResponsesContentObserver:
 
     def result(self) -> Any:
         """The response, or what came of it."""
-        told = fields(self._final)
+        told = members(self._final)
         if len(listed(told.get("output"))) >= len(self._items) and told:
             return self._final
         output = [item.value() for item in self._items.values()]

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from otel_openai._content import Part, Writer
-from otel_openai._values import fields, listed, text
+from otel_openai._plain import members
+from otel_openai._values import listed, text
 
 
 def tool_definitions(writer: Writer, tools: object, functions: object = None) -> Iterator[Part]:
@@ -16,12 +17,12 @@ def tool_definitions(writer: Writer, tools: object, functions: object = None) ->
         functions: Predecessor of `tools`.
     """
     for item in listed(tools):
-        tool = fields(item)
+        tool = members(item)
         kind = text(tool.get("type"), 64) or "function"
         inner = tool.get(kind)  # chat: {"type": "function", "function": {...}}
-        yield _definition(writer, kind, fields(inner) if inner is not None else tool)
+        yield _definition(writer, kind, members(inner) if inner is not None else tool)
     for item in listed(functions):
-        yield _definition(writer, "function", fields(item))
+        yield _definition(writer, "function", members(item))
 
 
 def _definition(writer: Writer, kind: str, tool: dict[str, Any]) -> Part:
