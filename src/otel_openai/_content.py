@@ -107,10 +107,10 @@ class Writer:
         if written:
             self.attributes[name] = written[::-1]
 
-    def choices(self, name: str, messages: Iterable[Message]) -> None:
+    def choices(self, name: str, items: Iterable[Any], tell: Callable[["Writer", Any], Message]) -> None:
         """Write every message, in order, one a choice. Past the room they say nothing."""
         self._begin()
-        if written := list(messages):
+        if written := [tell(self, item) for item in items]:
             self.attributes[name] = written
 
     def parts(self, name: str, parts: Iterable[Part | None]) -> None:

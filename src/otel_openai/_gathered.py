@@ -86,4 +86,4 @@ def clipped(value: Any, room: Room, depth: int = 8) -> Any:
     if isinstance(value, list):
         return [clipped(item, room, depth - 1) for item in cast("list[Any]", value)[:_MAX_ITEMS]]
     named = list(members(value).items())[:_MAX_ITEMS]
-    return {key: clipped(item, room, depth - 1) for key, item in named}
+    return {key: clipped(item, room, depth - 1) for key, item in named if item is not None}

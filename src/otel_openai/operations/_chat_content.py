@@ -170,7 +170,7 @@ def _response(writer: Writer, result: Any) -> None:
     for position, item in enumerate(listed(members(result).get("choices"))):
         choice = members(item)
         choices.setdefault(order.whole(choice.get("index"), position), choice)
-    writer.choices(names.OUTPUT_MESSAGES, (_answered(writer, choices[key]) for key in sorted(choices)))
+    writer.choices(names.OUTPUT_MESSAGES, [choices[key] for key in sorted(choices)], _answered)
 
 
 def _answered(writer: Writer, choice: _Fields) -> Message:

@@ -45,7 +45,7 @@ def _completion_response(writer: Writer, result: Any) -> None:
     for position, item in enumerate(listed(members(result).get("choices"))):
         choice = members(item)
         choices.setdefault(order.whole(choice.get("index"), position), choice)
-    writer.choices(names.OUTPUT_MESSAGES, (_completed(writer, choices[key]) for key in sorted(choices)))
+    writer.choices(names.OUTPUT_MESSAGES, [choices[key] for key in sorted(choices)], _completed)
 
 
 def _completed(writer: Writer, choice: dict[str, Any]) -> Message:

@@ -147,17 +147,18 @@ def _details(writer: Writer, kind: Kind, told: _Fields, item_type: str, wanted: 
 def _response(writer: Writer, result: Any) -> None:
     """A response is one choice: one message, of all its items."""
     told = members(result)
-    output = listed(told.get("output"))
-    if not output and told.get("status") is None:
+    if not listed(told.get("output")) and told.get("status") is None:
         return
+    writer.choices(names.OUTPUT_MESSAGES, [result], _answered)
+
+
+def _answered(writer: Writer, result: Any) -> Message:
+    told = members(result)
     seen = as_object(result) if isinstance(result, dict) else result
     reasons = finish_reasons(seen, told.get("status"), has_calls=True)
-    parts = (part for item in output for part in item_parts(writer, "answer", members(item)))
+    items = listed(told.get("output"))
+    parts = (part for item in items for part in item_parts(writer, "answer", members(item)))
     reason = finish_reason({"finish_reason": reasons[0] if reasons else None})
-    writer.choices(names.OUTPUT_MESSAGES, [_whole(writer, parts, reason)])
-
-
-def _whole(writer: Writer, parts: Iterator[Part | None], reason: str) -> Message:
     return writer.message("assistant", parts, finish_reason=reason)
 
 
