@@ -10,7 +10,7 @@ from otel_openai._values import listed
 from otel_openai._values import text as short_text
 from otel_openai.operations._base import Messages
 from otel_openai.operations._chat_content import content_parts, finish_reason, tool_result
-from otel_openai.operations._responses_finish import as_object, finish_reasons
+from otel_openai.operations._responses_finish import UNDER_WAY, as_object, finish_reasons
 from otel_openai.operations._responses_stream import ResponsesContentObserver
 from otel_openai.operations._tools_content import tool_definitions
 
@@ -147,7 +147,7 @@ def _details(writer: Writer, kind: Kind, told: _Fields, item_type: str, wanted: 
 def _response(writer: Writer, result: Any) -> None:
     """A response is one choice: one message, of all its items."""
     told = members(result)
-    if not listed(told.get("output")) and told.get("status") is None:
+    if not listed(told.get("output")) and told.get("status") in (None, *UNDER_WAY):
         return
     writer.choices(names.OUTPUT_MESSAGES, [result], _answered)
 
