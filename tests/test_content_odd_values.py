@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from pydantic import BaseModel
 
 from content import INPUT, OUTPUT, TOOLS, answer, on_event, on_span, on_spans, user
@@ -195,6 +197,10 @@ async def test_a_generator_is_the_clients_to_read(api: Api, server: ScriptedServ
     assert on_span(told) == {OUTPUT: [answer("Hello!")]}
 
 
+def _nested(depth: int) -> Any:
+    return {"a": _nested(depth - 1)} if depth else 1
+
+
 ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "an object": ({"city": "Paris"}, {"city": "Paris"}),
     "a number": (5, 5),
@@ -211,6 +217,7 @@ ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "half a character": ('"\\ud800"', '"\\ud800"'),
     "an empty name": ('{"": 1}', '{"": 1}'),
     "far too deep": ("[" * 5000 + "]" * 5000, "[" * 5000 + "]" * 5000),
+    "as deep as may be": ('{"a":' * 24 + "1" + "}" * 24, _nested(24)),
     "too deep": ("[" * 40 + "]" * 40, "[" * 40 + "]" * 40),
 }
 
@@ -227,7 +234,11 @@ async def test_arguments_may_be_anything(api: Api, server: ScriptedServer, telli
     assert part.get("arguments") == expected
     assert on_event(told) == on_span(told)
     assert result.choices[0].message.tool_calls[0].function.arguments == sent
-    assert otlp(told)
+    ExportLogsServiceRequest.FromString(wire_of_logs(told))  # which refuses what is nested too deeply
+
+
+def wire_of_logs(told: Told) -> bytes:
+    return encode_logs(told._logs.get_finished_logs()).SerializeToString()
 
 
 async def test_schemas_that_are_no_json_are_told_as_far_as_they_are(

@@ -24,6 +24,7 @@ Message: TypeAlias = dict[str, Any]
 MARGIN = 4096
 _LOOK_AHEAD = 16  # characters that may belong to the one before a cut
 _LEAST = 256  # bytes; in less, no part says anything
+_MIME_TYPE = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
 _RESERVED = 192  # bytes, for what marks the places where parts or messages were left out
 
 
@@ -239,6 +240,8 @@ class Writer:
         """Binary data. A redactor cannot look into it, so where there is one it does not leave."""
         if data.is_empty:
             return None
+        if mime_type is not None and _MIME_TYPE.fullmatch(mime_type) is None:
+            mime_type = None
         return data.part(modality, mime_type, whole=self.limits.redact is None)
 
 

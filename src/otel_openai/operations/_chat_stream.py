@@ -87,7 +87,7 @@ class ChatContentObserver:
                 and content.__class__ is str
                 and piece["index"] == 0
                 and piece["finish_reason"] is None
-                and told["tool_calls"] is None
+                and told["tool_calls"] is told["function_call"] is told["refusal"] is told.get("audio") is None
                 and not delta.__pydantic_extra__
             ):
                 self._only.add(content)

@@ -34,15 +34,17 @@ def _asked(writer: Writer, params: Mapping[str, Any]) -> Message:
 def _asked_parts(writer: Writer, params: Mapping[str, Any]) -> Iterator[Part | None]:
     yield writer.part("prompt", params.get("prompt"))
     for name, modality in _UPLOADS.items():
-        uploaded: Any = params.get(name)
-        for upload in uploaded if isinstance(uploaded, list) else [uploaded]:
+        given: Any = params.get(name)
+        uploads: list[Any] = given if given.__class__ is list else [given]
+        for upload in uploads:
             if upload is not None:
                 yield _upload(writer, modality, upload)
 
 
 def _upload(writer: Writer, modality: str, upload: Any) -> Part:
     """A file: bytes, or what only the client may read, alone or as (name, content, type)."""
-    name, content, mime_type, *_ = [*upload, None, None, None] if isinstance(upload, tuple) else [None, upload, None]
+    told: list[Any] = [*listed(upload), None, None, None] if upload.__class__ is tuple else [None, upload, None]
+    name, content, mime_type = told[:3]
     data = Binary(0)
     if isinstance(content, bytes):
         data.add(content)

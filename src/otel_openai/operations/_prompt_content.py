@@ -14,9 +14,9 @@ from otel_openai.operations._choices import FinishReasons
 
 
 def write_prompt(writer: Writer, prompt: Any, suffix: object = None) -> None:
-    """Write a text, a list of texts or tokens, or a list of parts: each item of a list is a message of the user."""
+    """Write a text, or the tokens or parts of one; of a list of those each is a message of the user."""
     items = listed(prompt)
-    if not items or isinstance(items[0], int):  # one text, or the tokens of one
+    if not items or isinstance(items[0], (int, dict)):  # one text, the tokens or the parts of one
         items = [prompt]
     if suffix:
         items = [*items, {"type": "suffix", "text": suffix}]
@@ -29,10 +29,10 @@ def _prompted(writer: Writer, prompt: Any) -> Message | None:
     told = members(prompt)
     if told.get("type") == "suffix":
         return writer.message("user", [writer.part("prompt", told.get("text"), "suffix")])
-    tokens = listed(prompt)
-    if tokens and isinstance(tokens[0], int):
-        return writer.message("user", [{"type": "tokens", "content": writer.structure("prompt", tokens)}])
-    return writer.message("user", content_parts(writer, "prompt", [prompt]))
+    items = listed(prompt)
+    if items and isinstance(items[0], int):
+        return writer.message("user", [{"type": "tokens", "content": writer.structure("prompt", items)}])
+    return writer.message("user", content_parts(writer, "prompt", items or [prompt]))
 
 
 def _completion_request(writer: Writer, params: Mapping[str, Any]) -> None:
