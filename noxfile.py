@@ -33,7 +33,9 @@ NEWEST_ONLY = (
 
 def _run(session: nox.Session, *requirements: str) -> None:
     project = nox.project.load_toml("pyproject.toml")
-    tools = [tool for tool in project["dependency-groups"]["test"] if tool.startswith(("pytest", "hypothesis", "jsonschema"))]
+    tools = [
+        tool for tool in project["dependency-groups"]["test"] if tool.startswith(("pytest", "hypothesis", "jsonschema"))
+    ]
     session.install(".[instruments,otlp]", *tools, *requirements)
     ignored = [f"--ignore=tests/{name}" for name in NEWEST_ONLY]
     session.run("python", "-m", "pytest", "-q", *ignored, *session.posargs)

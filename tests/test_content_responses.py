@@ -24,7 +24,7 @@ from server import (
     response_tool_stream,
     sse,
 )
-from support import Api, Told
+from support import Api, Told, need_stream
 
 Telling = Callable[..., Told]
 PNG = base64.b64encode(b"not really a picture").decode()
@@ -335,6 +335,8 @@ async def test_events_without_index_are_put_together(api: Api, server: ScriptedS
 async def test_a_response_that_is_read_again_is_told(
     api: Api, server: ScriptedServer, telling: Telling, *, stream: bool
 ) -> None:
+    if stream:
+        need_stream("responses.retrieve")
     told = telling(capture_content="span")
     server.reply(sse(*response_stream("Hel", "lo!")) if stream else response("Hello!"))
 
