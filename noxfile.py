@@ -40,7 +40,7 @@ NEWEST_ONLY = (
 )
 
 
-_TOOLS = ("pytest", "hypothesis", "websockets")
+_TOOLS = ("pytest", "hypothesis", "jsonschema", "websockets")
 
 
 def _run(session: nox.Session, *requirements: str) -> None:

@@ -104,6 +104,8 @@ CASES = (
     _calls("chat-call-not-sampled", 550, telemetry=Telemetry.NOT_SAMPLED),
     _chunks("chat-chunk-not-sampled", telemetry=Telemetry.NOT_SAMPLED),
     _chunks("chat-chunk-timing", options=(("chunk_timing", True),)),
+    _calls("chat-call-content", options=(("capture_content", True),)),
+    _chunks("chat-chunk-content", 25, options=(("capture_content", True),)),  # 3 % of the client's own
     _calls("chat-call-all-headers", headers=Headers.OPENAI),
     Case("chat-call-whole", programs.chat_call, CALLS, programs.chat_call, CALLS),
     Case("chat-chunk-whole", programs.chat_chunk, CHUNKS, programs.chat_chunk, CHUNKS),

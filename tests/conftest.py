@@ -1,7 +1,8 @@
 """Fixtures: the scripted server, the real client of both kinds, and what the instrumentation told."""
 
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,23 @@ def told() -> Iterator[Told]:
     yield recorded
     otel_openai.uninstrument()
     recorded.shutdown()
+
+
+@pytest.fixture
+def telling() -> Iterator[Callable[..., Told]]:
+    """Switch the instrumentation on with options: `telling(capture_content="span")`."""
+    made: list[Told] = []
+
+    def tell(**options: Any) -> Told:
+        recorded = Told(**({"sampler": options.pop("sampler")} if "sampler" in options else {}))
+        made.append(recorded)
+        recorded.instrument(**options)
+        return recorded
+
+    yield tell
+    otel_openai.uninstrument()
+    for recorded in made:
+        recorded.shutdown()
 
 
 @pytest.fixture(params=["sync", "async"])

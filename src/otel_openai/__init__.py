@@ -6,7 +6,8 @@ One line at start-up, before or after `import openai`:
 
     otel_openai.instrument()
 
-Every request becomes one span, and is counted in metrics. Nothing of what is asked or answered leaves the process.
+Every request becomes one span, and is counted in metrics. Nothing of what is asked or answered leaves the process
+unless `capture_content` says so.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -30,6 +31,11 @@ def instrument(
     meter_provider: MeterProvider | None = None,
     logger_provider: LoggerProvider | None = None,
     export: Literal["otlp", "console"] | None = None,
+    capture_content: bool | Literal["span", "event", "both"] | None = None,
+    redact: Callable[[str, str], str | None] | None = None,
+    max_content_length: int = 8192,
+    max_content_size: int = 65_536,
+    capture_tool_schemas: bool = False,
     error_messages: bool = False,
     providers: Mapping[str, str] | None = None,
     chunk_timing: bool = False,
@@ -46,10 +52,23 @@ def instrument(
     Args:
         tracer_provider: Where spans go. Default: the global provider, also one that is set later.
         meter_provider: Where metrics go. Default: the global provider, also one that is set later.
-        logger_provider: Where the exception event goes. Default: the global provider, also one that is set later.
+        logger_provider: Where events go. Default: the global provider, also one that is set later.
         export: Set up the OpenTelemetry SDK in the same line, for each signal that has no global provider yet: "otlp"
             exports as the standard OTEL_* variables say (extra `otlp`), "console" prints a tree of each trace and a
             table of usage to stderr (extra `console`). Default: None, the app's own set-up is used.
+        capture_content: Tell prompts, answers and tool calls: "span" as attributes of the span, "event" on the event
+            `gen_ai.client.inference.operation.details`, "both" (or True) on both, False nowhere. Default: what
+            OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT says (`no_content`, `span_only`, `event_only`,
+            `span_and_event`, `true`, `false`), else nowhere.
+        redact: Called as `redact(kind, text)` with every piece of content before it leaves; `kind` is "prompt",
+            "answer", "instructions", "tool_arguments", "tool_result", "tool_definition" or "error". What it returns is
+            told instead; None drops the piece, and so does an exception. It runs in the call, so it should be quick.
+            `otel_openai.redactors.secrets` is one. Default: None, nothing is changed.
+        max_content_length: Characters of one piece of content; what is longer is cut, and the cut is marked. Binary
+            data above it (as base64) is told as its size, type and SHA-256. Default: 8192.
+        max_content_size: Bytes of one content attribute as JSON, 1024 or more. Default: 65,536.
+        capture_tool_schemas: Where content is captured, tell tools with their descriptions and parameters, not only
+            with their names. Default: False.
         error_messages: Add the server's error text, cut at 256 characters, to the status of the span and to the
             exception event. Servers repeat what users sent in their error messages. Default: False.
         providers: `gen_ai.provider.name` by host, before all other rules: `{"llm.example.com": "vllm"}`; a key that
@@ -80,6 +99,11 @@ def instrument(
         meter_provider=meter_provider,
         logger_provider=logger_provider,
         export=export,
+        capture_content=capture_content,
+        redact=redact,
+        max_content_length=max_content_length,
+        max_content_size=max_content_size,
+        capture_tool_schemas=capture_tool_schemas,
         error_messages=error_messages,
         providers={} if providers is None else providers,
         chunk_timing=chunk_timing,

@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from otel_openai import _errors, _guard
 from otel_openai import _semconv as names
+from otel_openai._capture import CallContent
 from otel_openai._metrics import Ended
 from otel_openai._providers import Server
 from otel_openai._telemetry import Telemetry
@@ -48,6 +49,7 @@ class Call:
 
     __slots__ = (
         "_active",
+        "_content",
         "_context",
         "_key",
         "_model",
@@ -113,6 +115,7 @@ class Call:
             context=context,
         )
         self._context = trace.set_span_in_context(self._span, context)
+        self._content = None if telemetry.capture is None else self._asked(params, attributes)
         self._active: list[int] | None = None
         if telemetry.metrics is not None:
             try:
@@ -121,6 +124,27 @@ class Call:
                 _guard.contain("counting a call")
         if (hook := telemetry.config.request_hook) is not None:
             _guard.run_hook(hook, self._span, MappingProxyType(params))
+
+    def _asked(self, params: Mapping[str, Any], attributes: dict[str, AttributeValue]) -> CallContent | None:
+        """Read the content of the request, where it will go anywhere."""
+        capture = self.telemetry.capture
+        if capture is None or self.operation.messages is None:
+            return None
+        try:
+            on_span = capture.on_span and self._span.is_recording()
+            on_event = capture.on_event and self.telemetry.logger() is not None
+            if not (on_span or on_event):
+                return None
+            content = CallContent(capture, self.operation.messages, on_span=on_span, on_event=on_event)
+            content.asked(params, attributes)
+        except Exception:
+            _guard.contain("reading the content of a request")
+            return None
+        return content
+
+    def watching(self, observe: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        """What each chunk of a stream is given to."""
+        return observe if self._content is None else self._content.watching(observe)
 
     def chunk_timer(self) -> Callable[[float], None] | None:
         """What records the seconds between two chunks; None where nobody asked for it."""
@@ -170,7 +194,7 @@ class Call:
                 self.http.read_error(error)
             answer = _errors.billed_answer(error)
             if outcome is None and answer is not None:
-                outcome = self.operation.response(answer)
+                outcome = self.read(answer)
         except Exception:
             _guard.contain("reading an exception")
         self.end(outcome, problem, stream)
@@ -203,7 +227,7 @@ class Call:
         except Exception:
             _guard.contain("recording metrics")
         try:
-            if self._span.is_recording():
+            if self._content is not None or self._span.is_recording():
                 self._describe(outcome, problem, stream)
             if problem is not None:
                 self._tell(problem)
@@ -221,6 +245,8 @@ class Call:
 
     def read(self, result: Any) -> Outcome | None:
         """What an answer says; None where it cannot be read."""
+        if self._content is not None:
+            self._content.answered(result)
         try:
             return self.operation.response(result)
         except Exception:
@@ -275,11 +301,23 @@ class Call:
             self._describe_stream(attributes, stream)
         if problem is not None:
             attributes[names.ERROR_TYPE] = problem.error_type
+        if self._content is not None:
+            self._describe_content(self._content, attributes)
         self._span.set_attributes(attributes)
         if problem is not None:
-            message = problem.message if self.telemetry.config.error_messages else None
+            message = self.telemetry.message(problem, on="span")
             description = problem.summary if message is None else f"{problem.summary}: {message}"
             self._span.set_status(Status(StatusCode.ERROR, description))
+
+    def _describe_content(self, content: CallContent, attributes: dict[str, AttributeValue]) -> None:
+        self._content = None
+        try:
+            details = content.end(attributes)
+        except Exception:
+            _guard.contain("telling content")
+            return
+        if details is not None:
+            self._emit(names.EVENT_DETAILS, SeverityNumber.DEBUG, details)
 
     def _describe_stream(self, attributes: dict[str, AttributeValue], stream: StreamFacts) -> None:
         attributes[names.STREAM_OUTCOME] = stream.outcome
@@ -291,22 +329,24 @@ class Call:
             attributes[names.STREAM_MAX_CHUNK_GAP] = stream.max_gap
 
     def _tell(self, problem: _errors.Problem) -> None:
-        """Emit the exception event, where the app collects logs."""
-        logger = self.telemetry.logger()
-        if logger is None:
-            return
+        """Emit the exception event."""
         attributes: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: problem.exception_type or problem.error_type}
-        if self.telemetry.config.error_messages and problem.message is not None:
-            attributes[names.EXCEPTION_MESSAGE] = problem.message
-        logger.emit(
-            LogRecord(
+        if (message := self.telemetry.message(problem, on="event")) is not None:
+            attributes[names.EXCEPTION_MESSAGE] = message
+        self._emit(names.EVENT_EXCEPTION, SeverityNumber.WARN, attributes)
+
+    def _emit(self, name: str, severity: SeverityNumber, attributes: Mapping[str, Any]) -> None:
+        """Emit an event in the span's context, where the app collects logs."""
+        logger = self.telemetry.logger()
+        if logger is not None:
+            record = LogRecord(
                 timestamp=time_ns(),
                 context=self._context,
-                severity_number=SeverityNumber.WARN,
-                event_name=names.EVENT_EXCEPTION,
+                severity_number=severity,
+                event_name=name,
                 attributes=attributes,
             )
-        )
+            logger.emit(record)
 
 
 _Entered = tuple[Token[Any], Token[Context] | None]

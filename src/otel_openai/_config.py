@@ -10,6 +10,8 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 _EXPORTS = ("otlp", "console")
+_PLACES = ("span", "event", "both")
+_LEAST_SIZE = 1024  # in less, no message says anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,11 @@ class Config:
     meter_provider: MeterProvider | None = None
     logger_provider: LoggerProvider | None = None
     export: Literal["otlp", "console"] | None = None
+    capture_content: bool | Literal["span", "event", "both"] | None = None
+    redact: Callable[[str, str], str | None] | None = None
+    max_content_length: int = 8192
+    max_content_size: int = 65_536
+    capture_tool_schemas: bool = False
     error_messages: bool = False
     chunk_timing: bool = False
     stream_usage: bool = False
@@ -43,20 +50,32 @@ class Config:
         ):
             provider = getattr(self, name)
             _check(provider is None or callable(getattr(provider, method, None)), name, f"a {_title(name)}", provider)
-        for name in ("error_messages", "chunk_timing", "stream_usage"):
+        for name in ("capture_tool_schemas", "error_messages", "chunk_timing", "stream_usage"):
             _check(isinstance(getattr(self, name), bool), name, "True or False", getattr(self, name))
-        for name in ("request_hook", "response_hook"):
+        for name in ("redact", "request_hook", "response_hook"):
             hook = getattr(self, name)
             good = hook is None or (callable(hook) and not iscoroutinefunction(hook))
             _check(good, name, "a callable that is not async", hook)
         good = isinstance(self.cost, bool) or (callable(self.cost) and not iscoroutinefunction(self.cost))
         _check(good, "cost", "True, False, or a callable that is not async", self.cost)
+        self._check_content()
         if self.export is not None and self.export not in _EXPORTS:
             choices = " or ".join(map(repr, _EXPORTS))
             raise ValueError(f"instrument(export=...) takes None, {choices}, not {self.export!r}")
         _check_providers(self.providers)
         if not isinstance(self.propagate, bool):
             object.__setattr__(self, "propagate", _hosts(self.propagate))
+
+    def _check_content(self) -> None:
+        capture = self.capture_content
+        if not (capture is None or isinstance(capture, bool) or capture in _PLACES):
+            choices = ", ".join(map(repr, _PLACES))
+            raise ValueError(f"instrument(capture_content=...) takes True, False, {choices} or None, not {capture!r}")
+        for name, least in (("max_content_length", 1), ("max_content_size", _LEAST_SIZE)):
+            limit = getattr(self, name)
+            _check(isinstance(limit, int) and not isinstance(limit, bool), name, "a whole number", limit)
+            if limit < least:
+                raise ValueError(f"instrument({name}=...) takes a whole number of {least} or more, not {limit!r}")
 
 
 def _check_providers(providers: Any) -> None:

@@ -129,7 +129,7 @@ _PARAMETERS = frozenset(
         "frequency_penalty",
     }
 )
-_MAX_MESSAGE = 256
+_MAX_MESSAGE = 4096  # more than is told, so that a redactor sees a secret whole that begins before the cut
 
 
 class Problem(NamedTuple):

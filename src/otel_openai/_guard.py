@@ -52,3 +52,11 @@ def run_hook(hook: Callable[..., Any], *args: object) -> None:
         hook(*args)
     except Exception:
         contain(f"running the hook {getattr(hook, '__qualname__', hook)!s}")
+
+
+def report(doing: str, why: str) -> None:
+    """Report a fault of the user's own function without what it raised, which may repeat what it was given."""
+    level = logging.DEBUG if doing in _reported else logging.WARNING
+    _reported.add(doing)
+    with contextlib.suppress(Exception):
+        _log.log(level, "Content was dropped while %s: %s; the application is not affected.", doing, why)

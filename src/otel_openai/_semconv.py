@@ -80,6 +80,14 @@ EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
 EVENT_EXCEPTION: Final = "gen_ai.client.operation.exception"
 
+# Content, opt-in.
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+CONTENT_CUT: Final = "otel_openai.content.cut"
+EVENT_DETAILS: Final = "gen_ai.client.inference.operation.details"
+
 # Metrics.
 METRIC_DURATION: Final = "gen_ai.client.operation.duration"
 METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - a metric's name, no password

@@ -40,7 +40,7 @@ class StreamWatch:
     def __init__(self, call: Call) -> None:
         observer = call.operation.observer()
         self._call = call
-        self._observe = observer.chunk
+        self._observe = call.watching(observer.chunk)
         self._outcome = observer.outcome
         self._chunks = 0
         self._first_at: float | None = None

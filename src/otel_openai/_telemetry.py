@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from importlib.metadata import version
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 from opentelemetry import _logs, metrics, trace
@@ -16,13 +17,17 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import NoOpTracerProvider, Tracer
 
 from otel_openai import _guard
+from otel_openai._capture import Capture
 from otel_openai._config import Config
+from otel_openai._content import Limits
 from otel_openai._cost import CostedHttpFacts, Costs
+from otel_openai._errors import Problem
 from otel_openai._metrics import Metrics
 from otel_openai._noop import is_noop
 from otel_openai._providers import Servers
 from otel_openai._semconv import SCHEMA_URL
 from otel_openai._transport import HttpFacts
+from otel_openai._values import text
 
 __version__ = version("otel-openai")
 SCOPE = "otel_openai"
@@ -45,6 +50,13 @@ class Telemetry:
         if config.cost:
             self.costs = Costs(config.cost)
             self.http_facts = CostedHttpFacts
+        self._limits = Limits(
+            part=config.max_content_length,
+            attribute=config.max_content_size,
+            redact=config.redact,
+            tool_schemas=config.capture_tool_schemas,
+        )
+        self.capture = Capture.of(config.capture_content, self._limits)
         self.servers = Servers(config.providers)
         self.tracer: Tracer = NoOpTracerProvider().get_tracer(SCOPE)
         self.metrics: Metrics | None = None
@@ -94,6 +106,16 @@ class Telemetry:
                     "stream_options={'include_usage': True}, or call otel_openai.instrument(stream_usage=True), which "
                     "asks for all streams and hides the extra chunk from the application. This is said once."
                 )
+
+    def message(self, problem: Problem, *, on: Literal["span", "event"]) -> str | None:
+        """The text of a failure, which may repeat what users sent: only where the app allowed it, redacted and cut."""
+        allowed = self.config.error_messages or (
+            self.capture is not None and (self.capture.on_span if on == "span" else self.capture.on_event)
+        )
+        if not allowed or problem.message is None:
+            return None
+        redacted = self._limits.redacted("error", problem.message)
+        return None if redacted is None else text(redacted)
 
     def logger(self) -> _logs.Logger | None:
         """The logger for events, if the app has a set-up for logs. Events are rare: it is looked up each time."""

@@ -17,6 +17,7 @@ from opentelemetry.trace import Span, TracerProvider
 import otel_openai
 from otel_openai import OpenAIInstrumentor, __version__, instrument, uninstrument
 from otel_openai.cost import CostFacts, list_price
+from otel_openai.redactors import secrets
 
 
 def accepted(tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider, table: Mapping[str, str]) -> None:
@@ -28,6 +29,9 @@ def accepted(tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProv
     instrument(export="otlp")
     instrument(export="console")
     instrument(error_messages=True, chunk_timing=True, providers={".example.com": "vllm"})
+    instrument(capture_content="span", redact=secrets, max_content_length=100, max_content_size=10_000)
+    instrument(capture_content=True, redact=None, capture_tool_schemas=True)
+    instrument(capture_content=None, redact=lambda kind, text: text if kind == "answer" else None)
     instrument(providers=table, request_hook=on_request, response_hook=on_response)
     instrument(request_hook=lambda span, arguments: span.set_attribute("n", len(arguments)))
     instrument(stream_usage=True, propagate=True, cost=True)
@@ -65,6 +69,9 @@ def rejected(tracers: TracerProvider, meters: MeterProvider) -> None:
     instrument(meter_provider=tracers)  # pyright: ignore[reportArgumentType]
     instrument(export="jaeger")  # pyright: ignore[reportArgumentType]
     instrument(error_messages="yes")  # pyright: ignore[reportArgumentType]
+    instrument(capture_content="events")  # pyright: ignore[reportArgumentType]
+    instrument(redact=lambda text: text)  # pyright: ignore[reportArgumentType]
+    instrument(max_content_length="8 KiB")  # pyright: ignore[reportArgumentType]
     instrument(chunk_timing=None)  # pyright: ignore[reportArgumentType]
     instrument(providers={"example.com": 5})  # pyright: ignore[reportArgumentType]
     instrument(request_hook="hook")  # pyright: ignore[reportArgumentType]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from otel_openai._content import Limits, Writer
 from otel_openai._values import AttributeValue
 from otel_openai.operations._choices import ToolCalls
 
@@ -54,6 +55,29 @@ class Observer(Protocol):
         ...
 
 
+class ContentObserver(Protocol):
+    """Watches the chunks of one stream for their content; keeps no more than will be exported."""
+
+    def chunk(self, chunk: Any, /) -> None:
+        """Take what one chunk says."""
+        ...
+
+    def result(self) -> Any:
+        """What was said until now, in the shape of a plain answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Where the content of one API is. Used only where the app asked for content."""
+
+    request: Callable[[Writer, Mapping[str, Any]], None]
+    """Writes what is asked."""
+    response: Callable[[Writer, Any], None] | None = None
+    """Writes what an answer says."""
+    observer: Callable[[Limits], ContentObserver] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One API of the client."""
@@ -70,3 +94,5 @@ class Operation:
     """False for a repeated reading of an answer that was counted before: no usage, no counters."""
     usage_on_request: bool = False
     """True where a stream tells its usage only if `stream_options` ask for it."""
+    messages: Messages | None = None
+    """None where the API has no content that the conventions know."""

@@ -97,8 +97,12 @@ class ToolCallDeltas:
         self._open: dict[_CallKey, str | None] = {}  # key -> id of the call that it stands for
         self._nameless: set[_CallKey] = set()
 
-    def delta(self, choice: int, index: object, call_id: object, name: object) -> None:
-        """Take note of one delta. Memory is bounded: past the bound a delta with an id or a name begins a call."""
+    def delta(self, choice: int, index: object, call_id: object, name: object) -> tuple[_CallKey, bool]:
+        """Take note of one delta. Memory is bounded: past the bound a delta with an id or a name begins a call.
+
+        Returns:
+            What the call is known by from now on, and whether it has begun with this delta.
+        """
         identity = text(call_id)
         key: _CallKey
         if type(index) is int:
@@ -115,11 +119,12 @@ class ToolCallDeltas:
             if name and key in self._nameless:
                 self._nameless.discard(key)
                 self.calls.named(name)
-            return
+            return key, False
         if key not in self._open and len(self._open) >= _MAX_OPEN_CALLS:
-            if identity is not None or name:
+            begun = identity is not None or bool(name)
+            if begun:
                 self.calls.add(name)
-            return
+            return key, begun
         self._open[key] = identity
         self._open.setdefault((choice, None), None)  # what comes with neither index, id nor name goes on with a call
         self.calls.add(name)
@@ -127,3 +132,4 @@ class ToolCallDeltas:
             self._nameless.discard(key)
         else:
             self._nameless.add(key)
+        return key, True

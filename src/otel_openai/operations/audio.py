@@ -10,6 +10,7 @@ from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, Rule, mapped, number
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._media_content import SPEECH_MESSAGES, TRANSCRIPTIONS_MESSAGES
 from otel_openai.operations._request import only_true
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error
@@ -43,7 +44,17 @@ def _text_response(result: Any) -> Outcome:
     )
 
 
-SPEECH = Operation(name="generate_content", request=_speech_request, response=_speech_response, observer=EventsObserver)
+SPEECH = Operation(
+    name="generate_content",
+    request=_speech_request,
+    response=_speech_response,
+    observer=EventsObserver,
+    messages=SPEECH_MESSAGES,
+)
 TRANSCRIPTIONS = Operation(
-    name="generate_content", request=_text_request, response=_text_response, observer=EventsObserver
+    name="generate_content",
+    request=_text_request,
+    response=_text_response,
+    observer=EventsObserver,
+    messages=TRANSCRIPTIONS_MESSAGES,
 )

@@ -6,6 +6,7 @@ from typing import Any
 from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, Rule, extra, fields, integer, listed, mapped, text
 from otel_openai.operations._base import Operation, Outcome
+from otel_openai.operations._chat_content import CHAT_MESSAGES
 from otel_openai.operations._choices import FinishReasons, ToolCallDeltas, ToolCalls
 from otel_openai.operations._request import SAMPLING, not_auto, not_one, only_true, output_type
 from otel_openai.operations._usage import read_usage
@@ -199,4 +200,11 @@ class ChatObserver:
         )
 
 
-CHAT = Operation(name="chat", request=_request, response=_response, observer=ChatObserver, usage_on_request=True)
+CHAT = Operation(
+    name="chat",
+    request=_request,
+    response=_response,
+    observer=ChatObserver,
+    usage_on_request=True,
+    messages=CHAT_MESSAGES,
+)

@@ -7,6 +7,7 @@ from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, Rule, extra, integer, mapped, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._choices import FinishReasons
+from otel_openai.operations._prompt_content import COMPLETIONS_MESSAGES
 from otel_openai.operations._request import SAMPLING, not_one, only_true
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error, choice_error
@@ -90,4 +91,5 @@ COMPLETIONS = Operation(
     response=_response,
     observer=CompletionsObserver,
     usage_on_request=True,
+    messages=COMPLETIONS_MESSAGES,
 )

@@ -6,6 +6,7 @@ from typing import Any
 from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, listed, mapped, text, texts
 from otel_openai.operations._base import Operation, Outcome
+from otel_openai.operations._prompt_content import INPUT_ONLY
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import ChatObserver, body_error
 
@@ -41,4 +42,6 @@ def _dimensions(embedding: object) -> int:
 
 
 # There are no streams of embeddings; should a server send one, it is watched like any other.
-EMBEDDINGS = Operation(name="embeddings", request=_request, response=_response, observer=ChatObserver)
+EMBEDDINGS = Operation(
+    name="embeddings", request=_request, response=_response, observer=ChatObserver, messages=INPUT_ONLY
+)

@@ -7,6 +7,7 @@ from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, Rule, mapped
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._media_content import IMAGES_MESSAGES
 from otel_openai.operations._request import not_one, only_true
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error
@@ -29,4 +30,6 @@ def _response(result: Any) -> Outcome:
     )
 
 
-IMAGES = Operation(name="generate_content", request=_request, response=_response, observer=EventsObserver)
+IMAGES = Operation(
+    name="generate_content", request=_request, response=_response, observer=EventsObserver, messages=IMAGES_MESSAGES
+)

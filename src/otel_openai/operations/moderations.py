@@ -6,6 +6,7 @@ from typing import Any
 from otel_openai._values import AttributeValue, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._prompt_content import INPUT_ONLY
 from otel_openai.operations.chat import body_error
 
 
@@ -21,4 +22,6 @@ def _response(result: Any) -> Outcome:
     )
 
 
-MODERATIONS = Operation(name="moderation", request=_request, response=_response, observer=EventsObserver)
+MODERATIONS = Operation(
+    name="moderation", request=_request, response=_response, observer=EventsObserver, messages=INPUT_ONLY
+)

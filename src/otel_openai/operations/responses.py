@@ -1,7 +1,6 @@
 """Responses: `responses.create`, `.parse`, `.compact` and `.retrieve` (`.stream` calls one of them)."""
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 from otel_openai import _semconv as names
@@ -16,6 +15,8 @@ from otel_openai.operations._request import (
     prompt_template,
     reasoning_level,
 )
+from otel_openai.operations._responses_content import FETCH_MESSAGES, RESPONSES_MESSAGES
+from otel_openai.operations._responses_finish import UNDER_WAY, as_object, finish_reasons
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error
 
@@ -56,52 +57,14 @@ def read_response(result: Any) -> Outcome:
     return Outcome(
         response_id=text(getattr(result, "id", None)),
         response_model=text(getattr(result, "model", None)),
-        finish_reasons=_finish_reasons(result, status, calls),
+        finish_reasons=finish_reasons(result, status, has_calls=calls.count > 0),
         usage=read_usage(usage),
         reported_usage=usage,
-        tool_calls=calls if isinstance(output, list) and status not in _UNDER_WAY else None,
+        tool_calls=calls if isinstance(output, list) and status not in UNDER_WAY else None,
         service_tier=text(getattr(result, "service_tier", None)),
         system_fingerprint=text(extra(result, "system_fingerprint")),
         error=_error(result, status),
     )
-
-
-_UNDER_WAY = ("queued", "in_progress")
-
-
-def _finish_reasons(result: Any, status: object, calls: ToolCalls) -> list[str]:
-    """A response is one choice. Its status is told in the words of chat, so that both APIs are counted together.
-
-    Completed is `stop`, or `tool_calls` where the app is asked to run a tool; incomplete is the server's own reason;
-    queued and in progress are no end yet.
-    """
-    if status == "completed":
-        return ["tool_calls" if calls.count and _asks_app(result) else "stop"]
-    if status == "incomplete":
-        details = getattr(result, "incomplete_details", None)
-        return [text(fields(details).get("reason"), 64) or "incomplete"]
-    if status == "failed":
-        return [names.FINISH_ERROR]
-    if status in _UNDER_WAY:
-        return []
-    spelled = text(status, 64)
-    return [spelled] if spelled else []
-
-
-_RUN_BY_APP = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call", "apply_patch_call"})
-
-
-def _asks_app(result: Any) -> bool:
-    return any(_is_run_by_app(item) for item in listed(result.output))
-
-
-def _is_run_by_app(item: Any) -> bool:
-    kind = getattr(item, "type", None)
-    if kind == "shell_call":  # in a container of the server's, or on the app's machine
-        return fields(getattr(item, "environment", None)).get("type") == "local"
-    if kind == "tool_search_call":
-        return getattr(item, "execution", None) == "client"
-    return isinstance(kind, str) and kind in _RUN_BY_APP
 
 
 def _count_tool_call(calls: ToolCalls, item: Any) -> bool:
@@ -120,13 +83,6 @@ def _error(result: Any, status: object) -> object:
     if status == "failed":
         return {}
     return body_error(result, answered=status is not None)
-
-
-def _as_object(response: Any) -> Any:
-    """A response in an event that this version of the client does not know: it comes as plain JSON."""
-    items: list[Any] = listed(response.get("output"))
-    output = [SimpleNamespace(**item) if isinstance(item, dict) else item for item in items]
-    return SimpleNamespace(**{**response, "output": output})
 
 
 class ResponsesObserver:
@@ -161,7 +117,7 @@ class ResponsesObserver:
     def state(self, event: Any) -> None:
         """An event that carries the response as it stands."""
         response = getattr(event, "response", None)
-        self._last = (_as_object(response) if response.__class__ is dict else response) or self._last
+        self._last = (as_object(response) if response.__class__ is dict else response) or self._last
 
     def end(self, event: Any) -> None:
         """The last event."""
@@ -260,11 +216,15 @@ def _websocket_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
     return {**_request(params), names.REQUEST_STREAM: True}  # which nobody sends: there is no other way
 
 
-RESPONSES = Operation(name="chat", request=_request, response=read_response, observer=ResponsesObserver)
 RESPONSES_WEBSOCKET = Operation(
     name="chat", request=_websocket_request, response=read_response, observer=ResponsesObserver
 )
-COMPACT = Operation(name="chat", request=_request, response=_compact_response, observer=ResponsesObserver)
+RESPONSES = Operation(
+    name="chat", request=_request, response=read_response, observer=ResponsesObserver, messages=RESPONSES_MESSAGES
+)
+COMPACT = Operation(
+    name="chat", request=_request, response=_compact_response, observer=ResponsesObserver, messages=RESPONSES_MESSAGES
+)
 FETCH_RESPONSE = Operation(
     name="fetch_response",
     request=_fetch_request,
@@ -272,4 +232,5 @@ FETCH_RESPONSE = Operation(
     observer=FetchObserver,
     positional=("response_id",),
     billed=False,
+    messages=FETCH_MESSAGES,
 )

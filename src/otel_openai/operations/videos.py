@@ -7,6 +7,7 @@ from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._media_content import VIDEOS_MESSAGES
 from otel_openai.operations.chat import body_error
 
 
@@ -24,4 +25,6 @@ def _response(result: Any) -> Outcome:
     )
 
 
-VIDEOS = Operation(name="generate_content", request=_request, response=_response, observer=EventsObserver)
+VIDEOS = Operation(
+    name="generate_content", request=_request, response=_response, observer=EventsObserver, messages=VIDEOS_MESSAGES
+)

@@ -1,0 +1,78 @@
+"""What tests of content share: the content that was told, as plain values that follow the conventions' schemas."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft7Validator
+
+from support import Told, attributes_of
+
+INPUT = "gen_ai.input.messages"
+OUTPUT = "gen_ai.output.messages"
+INSTRUCTIONS = "gen_ai.system_instructions"
+TOOLS = "gen_ai.tool.definitions"
+CONTENT = (INPUT, OUTPUT, INSTRUCTIONS, TOOLS)
+CUT = "otel_openai.content.cut"
+DETAILS = "gen_ai.client.inference.operation.details"
+
+_SCHEMAS = json.loads((Path(__file__).parent / "schemas" / "gen-ai-content.json").read_text())
+Content = dict[str, Any]
+
+
+def valid(attributes: Mapping[str, Any]) -> Content:
+    """The content among attributes, held to the schemas."""
+    found = {name: attributes[name] for name in CONTENT if name in attributes}
+    for name, value in found.items():
+        validator: Any = Draft7Validator({**_SCHEMAS, "$ref": f"#/definitions/{name}"})
+        validator.validate(value)
+    return found
+
+
+def on_spans(told: Told) -> list[Content]:
+    """The content of every span."""
+    parsed = [
+        {name: json.loads(value) for name, value in attributes_of(span).items() if name in CONTENT}
+        for span in told.spans
+    ]
+    return [valid(content) for content in parsed]
+
+
+def on_span(told: Told) -> Content:
+    """The content of the only span."""
+    [content] = on_spans(told)
+    return content
+
+
+def on_event(told: Told) -> Content:
+    """The content of the only details event."""
+    [event] = [event for event in told.events if event.event_name == DETAILS]
+    return valid(listed_all(event.attributes))
+
+
+def listed_all(value: Any) -> Any:
+    """A value with lists where the SDK has made tuples."""
+    if isinstance(value, Mapping):
+        members: Mapping[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return {key: listed_all(member) for key, member in members.items()}
+    if isinstance(value, (list, tuple)):
+        items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return [listed_all(item) for item in items]
+    return value
+
+
+def user(*parts: Any) -> dict[str, Any]:
+    """A message of the user; a text stands for a part of it."""
+    return message("user", *parts)
+
+
+def message(role: str, *parts: Any, **more: Any) -> dict[str, Any]:
+    """A message; a text stands for a part of it."""
+    told = [{"type": "text", "content": part} if isinstance(part, str) else part for part in parts]
+    return {"role": role, "parts": told, **more}
+
+
+def answer(*parts: Any, finish_reason: str = "stop") -> dict[str, Any]:
+    """A message of the model."""
+    return message("assistant", *parts, finish_reason=finish_reason)

@@ -1,0 +1,262 @@
+"""Content is bounded: pieces are cut and marked, attributes have a size, and a stream keeps no more than will leave."""
+
+import gc
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from content import CUT, INPUT, INSTRUCTIONS, OUTPUT, TOOLS, answer, message, on_event, on_span, user
+from exported import otlp
+from otel_openai._capture import CallContent, Capture
+from otel_openai._content import Limits
+from otel_openai.operations._chat_stream import ChatContentObserver
+from otel_openai.operations.chat import CHAT
+from server import (
+    DONE,
+    ScriptedServer,
+    chat,
+    chat_chunk,
+    chat_stream,
+    choice,
+    finish_chunk,
+    response,
+    response_stream,
+    role_chunk,
+    sse,
+    tool_call,
+    tool_chunk,
+)
+from support import Api, Told, attributes_of
+
+Telling = Callable[..., Told]
+KIB_64 = 65_536
+
+
+async def test_what_is_long_is_cut_and_marked(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="both", max_content_length=10)
+    server.reply(chat("b" * 15), sse(*chat_stream("bbbb", "bbbb", "bbbb", "bbb")))
+
+    await api.chat(messages=[{"role": "user", "content": "a" * 110}, {"role": "user", "content": "c" * 10}])
+
+    assert on_span(told) == {
+        INPUT: [user("a" * 10 + "… [100 characters cut]"), user("c" * 10)],
+        OUTPUT: [answer("b" * 10 + "… [5 characters cut]")],
+    }
+    assert on_event(told) == on_span(told)
+    assert told.attributes[CUT] == 2
+
+    told.clear()
+    await api.drain(await api.stream())
+
+    assert on_span(told)[OUTPUT] == [answer("b" * 10 + "… [5 characters cut]")]
+    assert told.attributes[CUT] == 1
+
+
+async def test_nothing_cut_nothing_counted(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="both")
+    server.reply(chat())
+
+    await api.chat()
+
+    assert CUT not in told.attributes
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("éééé", "ééé"),
+        ("ab👋c", "ab👋"),
+        ("abe\u0301", "ab"),
+        ("a👩\u200d💻", "a"),
+        ("ab👍🏽", "ab"),
+        ("ab❤\ufe0f", "ab"),
+    ],
+    ids=["two bytes", "four bytes", "accent", "joined", "skin tone", "variation"],
+)
+async def test_no_character_is_parted(api: Api, server: ScriptedServer, telling: Telling, text: str, kept: str) -> None:
+    told = telling(capture_content="span", max_content_length=3)
+    server.reply(chat())
+
+    await api.chat(messages=[{"role": "user", "content": text + "x"}])
+
+    [asked] = on_span(told)[INPUT]
+    assert asked["parts"][0]["content"] == f"{kept}… [{len(text) + 1 - len(kept)} characters cut]"
+
+
+async def test_arguments_that_are_cut_stay_text(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="span", max_content_length=10)
+    server.reply(chat(tool_calls=[tool_call(arguments='{"city":"Paris"}')]))
+
+    await api.chat()
+
+    [part] = on_span(told)[OUTPUT][0]["parts"]
+    assert part["arguments"] == '{"city":"P… [6 characters cut]'
+
+
+async def test_schemas_that_are_cut_are_left_out(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="span", max_content_length=10, capture_tool_schemas=True)
+    server.reply(chat())
+
+    await api.chat(tools=[{"type": "function", "function": {"name": "f", "parameters": {"title": "x" * 100}}}])
+
+    assert on_span(told)[TOOLS] == [{"type": "function", "name": "f"}]
+    assert told.attributes[CUT] == 1
+
+
+async def test_of_a_long_conversation_the_end_is_told(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="both")
+    messages = [{"role": "user", "content": f"{number} " + "x" * 1000} for number in range(1000)]
+    server.reply(chat())
+
+    await api.chat(messages=messages)
+
+    first, *rest = on_span(told)[INPUT]
+    left_out = first["parts"][0]["messages"]
+    assert first == message("system", {"type": "omitted", "messages": left_out})
+    texts = [asked["parts"][0]["content"] for asked in rest]
+    assert texts[1:] == [sent["content"] for sent in messages[left_out + 1 :]]
+    assert 50 < len(rest) < 66
+    assert 1 <= told.attributes[CUT] <= 2  # the oldest that is told may itself be cut
+    assert on_event(told) == on_span(told)
+
+
+# Texts whose JSON is longer than they are.
+HEAVY = {"plain": "x", "escaped": "\x00", "quoted": '"', "of three bytes": "語", "of four bytes": "👋"}
+
+
+@pytest.mark.parametrize("heavy", HEAVY.values(), ids=HEAVY)
+@pytest.mark.parametrize("size", [1024, KIB_64])
+async def test_no_attribute_is_larger_than_it_may_be(
+    api: Api, server: ScriptedServer, telling: Telling, heavy: str, *, size: int
+) -> None:
+    told = telling(
+        capture_content="span", max_content_length=1_000_000, max_content_size=size, capture_tool_schemas=True
+    )
+    text = heavy * 70_000
+    called = [tool_call(f"tool_{number}", json.dumps({"a": text[:3000]})) for number in range(50)]
+    server.reply(
+        chat(choices=[choice(text, message={"tool_calls": called, "reasoning": text})]),
+        sse(role_chunk(), *(chat_chunk(text[:1000]) for _ in range(70)), finish_chunk(), DONE),
+        response(text),
+    )
+    parts = [{"type": "text", "text": text[:50]} for _ in range(1500)]
+    tools = [{"type": "function", "function": {"name": f"f{i}", "description": text[:1000]}} for i in range(500)]
+
+    await api.chat(messages=[{"role": "user", "content": text}, {"role": "user", "content": parts}], tools=tools)
+    await api.drain(await api.stream())
+    await api.call("responses.create", model="m", input=text, instructions=text)
+
+    sizes = [len(value.encode()) for span in told.spans for name, value in attributes_of(span).items() if name in _ALL]
+    assert max(sizes) <= size
+    assert sorted(sizes)[-5] > size * 0.6  # it is used, too
+    assert otlp(told)
+
+
+_ALL = (INPUT, OUTPUT, INSTRUCTIONS, TOOLS)
+
+
+async def test_every_choice_keeps_its_message(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="span", max_content_size=4096)
+    server.reply(chat(choices=[choice("x" * 2000, index=index) for index in range(5)]))
+
+    await api.chat()
+
+    answered = on_span(told)[OUTPUT]
+    assert len(answered) == 5
+    assert [one["finish_reason"] for one in answered] == ["stop"] * 5
+    assert answered[-1]["parts"] == [{"type": "omitted", "name": "omitted"}]
+
+
+def held(run: Callable[[], None]) -> int:
+    """Bytes that are more in use at the most."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        run()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+class _Model:
+    """A chunk as the client makes them: fields in `__dict__`, unknown ones apart."""
+
+    __pydantic_extra__: dict[str, Any] | None = None
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+
+def _chunks(count: int, *, piece: int) -> Iterator[Any]:
+    for number in range(count):
+        delta = _Model(content=str(number % 10) * piece, tool_calls=None, refusal=None, function_call=None, role=None)
+        yield _Model(choices=[_Model(index=0, delta=delta, finish_reason=None)], usage=None)
+
+
+@pytest.mark.parametrize("piece", [4, 400])
+def test_a_stream_holds_no_more_than_will_leave(piece: int) -> None:
+    """The observer alone, for many chunks: what the client itself holds is the client's affair."""
+    observer = ChatContentObserver(Limits(part=1_000_000, attribute=KIB_64))
+
+    def run() -> None:
+        for chunk in _chunks(20_000, piece=piece):
+            observer.chunk(chunk)
+
+    assert held(run) < 1.5 * KIB_64
+    [told] = observer.result()["choices"]
+    assert told["message"]["content"].total == 20_000 * piece
+
+
+@pytest.mark.parametrize("kind", ["content", "reasoning", "calls", "one call", "choices", "responses"])
+async def test_endless_streams_are_told_within_bounds(
+    api: Api, server: ScriptedServer, telling: Telling, kind: str
+) -> None:
+    told = telling(capture_content="span")
+    piece = "x" * 2000
+    streams: dict[str, list[Any]] = {
+        "content": [chat_chunk(piece) for _ in range(500)],
+        "reasoning": [chat_chunk(delta={"reasoning": piece}) for _ in range(500)],
+        "calls": [tool_chunk(piece, name="f", call_id=f"c{i}", call=i) for i in range(1500)],
+        "one call": [tool_chunk(piece, name="f", call_id="c") for _ in range(500)],
+        "choices": [chat_chunk(piece, index=i) for i in range(500)],
+        "responses": response_stream(*[piece] * 500),
+    }
+    server.reply(sse(*streams[kind], *([] if kind == "responses" else [finish_chunk(), DONE])))
+
+    if kind == "responses":
+        await api.drain(await api.call("responses.create", model="m", input="Hi", stream=True))
+    else:
+        await api.drain(await api.stream())
+
+    exported = json.dumps(on_span(told)[OUTPUT])
+    assert 8192 < len(exported) < KIB_64 * 1.1
+    assert told.attributes[CUT] > 0
+
+
+def test_copies_are_no_more_than_twice_what_leaves() -> None:
+    """Reading and writing content, above what the attributes themselves hold."""
+    capture = Capture("span", Limits(part=1_000_000, attribute=KIB_64))
+    data = "A" * 4_000_000
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    params = {"messages": [{"role": "user", "content": [picture, {"type": "text", "text": "x" * 60_000}]}]}
+    result = {"choices": [{"message": {"content": "y" * 60_000}}]}
+    attributes: dict[str, Any] = {}
+
+    def run() -> None:
+        assert CHAT.messages is not None
+        content = CallContent(capture, CHAT.messages, on_span=True, on_event=False)
+        content.asked(params, {})
+        content.answered(result)
+        content.end(attributes)
+
+    run()
+    peak = held(run)
+
+    exported = sum(len(value) for value in attributes.values() if isinstance(value, str))
+    assert exported > 120_000
+    assert peak < 2 * exported + 300_000  # steps of decoding, and interned odds and ends
