@@ -29,6 +29,7 @@ NEWEST_ONLY = (
     "test_instrument_processes.py",
     "test_memory.py",
     "test_mutated_answers.py",
+    "test_mutated_websocket.py",
     "test_prometheus_rules.py",
     "test_propagation_to_a_server.py",
     "test_real_model.py",
