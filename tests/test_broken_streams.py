@@ -67,7 +67,7 @@ async def test_a_stream_that_breaks_is_an_error(
     api: Api, server: ScriptedServer, told: Told, streamed: Streamed, broken: Break
 ) -> None:
     server.reply(sse(*streamed.begin, *broken.items))
-    timeout = 0.2 if broken.items == (STALL,) else 10
+    timeout = 0.5 if broken.items == (STALL,) else 10
 
     chunks, raised = await all_that_comes(api, streamed, timeout=timeout)
 

@@ -24,8 +24,6 @@ from otel_openai._wrapping import Wrapper, foreign, layers, wrap
 from otel_openai.operations._base import Operation
 
 _log = logging.getLogger("otel_openai")
-
-
 _CLIENT_MODULE = "openai._base_client"
 
 
@@ -273,9 +271,10 @@ def _get_page(wrapped: Any, paginator: Any, args: tuple[Any, ...], kwargs: dict[
     return request if asked is None or _current() is None else _awaitable(request, *asked)
 
 
-def _enter(
+def _observe_request(
     manager: dict[str, Any], operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
+    """The manager calls what it holds when the app enters it."""
     request = manager[_REQUEST]
     send, params = _sync(operation), {**kwargs, "stream": True}
 
@@ -285,9 +284,10 @@ def _enter(
     manager[_REQUEST] = lambda: send(request_now, instance, args, params)
 
 
-def _aenter(
+def _observe_awaited_request(
     manager: dict[str, Any], operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
+    """The async one awaits what it holds."""
     params = {**kwargs, "stream": True}
     manager[_ASYNC_REQUEST] = _awaitable(manager[_ASYNC_REQUEST], operation, instance, args, params)
 
@@ -295,4 +295,8 @@ def _aenter(
 _REQUEST = "_AssistantStreamManager__api_request"
 _ASYNC_REQUEST = "_AsyncAssistantStreamManager__api_request"
 
-_WRAPPERS = {"answer": (_sync, _async), "page": (_sync, _later(_mark)), "manager": (_later(_enter), _later(_aenter))}
+_WRAPPERS = {
+    "answer": (_sync, _async),
+    "page": (_sync, _later(_mark)),
+    "manager": (_later(_observe_request), _later(_observe_awaited_request)),
+}

@@ -1,4 +1,4 @@
-"""The contract of one API: adding an API is one module of this shape and one row in the table of `_patching`.
+"""The contract of one API: adding an API is one module of this shape and one row in `_table`.
 
 An `Observer` and `Operation.response` end in the same `Outcome`: a streamed and a plain answer are told in the same
 words. Nothing here may raise on odd input by design, and nothing may change or consume what belongs to the app.
