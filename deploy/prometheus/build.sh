@@ -15,9 +15,9 @@ build() {
 
 if [ ! -x "$cache/promtool" ]; then
   cd / # outside of any module
-  source=$(go mod download -json "$module" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+  go mod download "$module"
   mkdir -p "$cache"
-  cd "$source" # `go install` would refuse a module that replaces another; here its own go.mod and go.sum hold
+  cd "$(go env GOMODCACHE)/$module" # `go install` would refuse a module that replaces another; here its own go.mod and go.sum hold
   build prometheus
   build promtool
 fi
