@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from otel_openai import uninstrument
 from server import chat, chat_stream
+from streamed import settled
 from support import Api, Told, client
 
 
@@ -81,6 +82,7 @@ async def test_the_servers_span_is_a_child_of_ours(
     await api.close(api.client)
     uninstrument()
     told.shutdown()
+    await settled(lambda: bool(served.spans))  # it ends its span after the answer was sent
 
     ours, theirs = told.span, served.span
     assert (ours.kind, theirs.kind) == (SpanKind.CLIENT, SpanKind.SERVER)
