@@ -18,7 +18,7 @@ demo: .venv/demo ## A few requests to a real local model, and what is told of th
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/test .cache/bin/promtool ## Every test, against real parts.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/check ## Lint, format, types.
 	$(BIN)/ruff check
