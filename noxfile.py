@@ -23,6 +23,8 @@ NEWEST_ONLY = (
     "test_compose.py",
     "test_concurrency.py",
     "test_console.py",
+    "test_content_everywhere.py",
+    "test_content_limits.py",
     "test_cost_table.py",
     "test_dashboards.py",
     "test_examples.py",

@@ -331,6 +331,16 @@ async def test_events_without_index_are_put_together(api: Api, server: ScriptedS
     assert on_span(told)[OUTPUT] == [answer(WEATHER, called, finish_reason="error")]
 
 
+async def test_events_without_their_item_do_no_harm(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="span")
+    events = [{**event, "item": 5 if event["type"].endswith("done") else None} for event in response_stream()[:-1]]
+    server.reply(sse(*events))
+
+    await api.drain(await ask(api, stream=True))
+
+    assert on_span(told)[OUTPUT] == [answer("Hello!", finish_reason="error")]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_response_that_is_read_again_is_told(
     api: Api, server: ScriptedServer, telling: Telling, *, stream: bool

@@ -96,9 +96,9 @@ class ResponsesContentObserver:
         text.add(event.get("delta"))
 
     def _take(self, event: Mapping[str, Any], *, is_done: bool) -> None:
-        sent = event.get("item")
-        item = self._item(event, members(sent).get("id"))
-        if item is None:
+        sent = members(event.get("item"))
+        item = self._item(event, sent.get("id"))
+        if item is None or not sent:
             return
         if is_done:
             for text in item.texts.values():
