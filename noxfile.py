@@ -10,8 +10,8 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False  # a missing Python is skipped, and nox says so
 
-# Each release pulls in the HTTP library that it was made for: httpx before 3, httpx2 since. All other sessions, and `make
-# test`, run with the newest.
+# Each release pulls in the HTTP library that it was made for: httpx before 3, httpx2 since. All other sessions, and
+# `make test`, run with the newest.
 CLIENTS = ("1.66.0", "1.109.1", "2.0.0", "2.54.0", "3.0.0")
 # What would say nothing new about another version: our own exporters, load, memory, and long searches.
 NEWEST_ONLY = (
