@@ -202,15 +202,26 @@ def has(method: str) -> bool:
         return False
 
 
+def takes(method: str, argument: str) -> bool:
+    """Whether a method of this version of the client takes an argument."""
+    return has(method) and argument in signature(reduce(getattr, method.split("."), _ANY_CLIENT)).parameters
+
+
 def streams(method: str) -> bool:
     """Whether a method of this version of the client streams."""
-    return has(method) and "stream" in signature(reduce(getattr, method.split("."), _ANY_CLIENT)).parameters
+    return takes(method, "stream")
 
 
 def need(method: str) -> None:
     """Skip the test where this version of the client lacks a method."""
     if not has(method):
         pytest.skip(f"openai {openai.__version__} has no {method}")
+
+
+def need_argument(method: str, argument: str) -> None:
+    """Skip the test where this version of the client does not take an argument."""
+    if not takes(method, argument):
+        pytest.skip(f"openai {openai.__version__} does not take {argument} in {method}")
 
 
 def need_stream(method: str) -> None:

@@ -23,7 +23,7 @@ from server import (
     silence,
     sse,
 )
-from support import MESSAGES, Api
+from support import MESSAGES, Api, has
 
 CREATE = "chat.completions.create"
 STATUSES = (400, 401, 403, 404, 408, 409, 418, 422, 429, 500, 503, 529)
@@ -91,7 +91,7 @@ SLOW = retry_after(1)
 PROGRAMS = {
     **{f"status {status}": call(CREATE, error_reply(status, headers=openai_headers())) for status in STATUSES},
     **{f"dialect {name}": call(CREATE, reply()) for name, reply in dialects.ERRORS.items()},
-    **{f"{method} refused": call(method, error_reply(429)) for method in ARGUMENTS if method != "responses.compact"},
+    **{f"{method} refused": call(method, error_reply(429)) for method in ARGUMENTS if has(method)},
     "a stream refused": drain(CREATE, error_reply(401)),
     "an error without a body": call(CREATE, json_reply(None, status=500)),
     "hangs up": call(CREATE, hang_up(CUT)),
