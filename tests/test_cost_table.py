@@ -16,6 +16,8 @@ import otel_openai
 from otel_openai import cost
 from otel_openai.cost import CostFacts, list_price
 from server import MODEL, ScriptedServer, chat, chat_stream, chat_usage, embeddings, response, response_usage, sse
+from server.sockets import Await, SocketServer
+from spoken import REALTIME
 from support import Api, Told
 
 COST = "otel_openai.cost"
@@ -94,6 +96,21 @@ async def test_streams_responses_and_embeddings_are_priced(api: Api, server: Scr
     ]
 
 
+async def test_audio_is_priced_with_what_of_it_came_from_the_cache(
+    talker: Api, sockets: SocketServer, told: Told
+) -> None:
+    sockets.script(*REALTIME.hello, Await(), *REALTIME.events)
+    async with REALTIME.connected(talker) as line:
+        await line.send(REALTIME.create)
+        await line.take(len(REALTIME.events))
+
+    cost = prices("openai", "gpt-realtime")
+    text = 55 * cost["input_mtok"] + 64 * cost["cache_read_mtok"] + 30 * cost["output_mtok"]
+    audio = 13 * cost["input_audio_mtok"] + 91 * cost["output_audio_mtok"]
+    assert told.attributes[COST] == float((text + audio) / MILLION)
+    assert told.points(UNPRICED) == []
+
+
 @pytest.mark.parametrize("told", ["openrouter"], indirect=True)
 async def test_what_the_server_says_is_preferred(api: Api, server: ScriptedServer, told: Told) -> None:
     usage = chat_usage(1000, 100)
@@ -161,6 +178,7 @@ UNKNOWN = {
     "priced by the hour": facts("whisper-1"),
     "output of a model that is priced by its input": facts("text-embedding-3-small"),
     "more cached than there was": facts(cache_read_tokens=2000),
+    "audio of which nobody knows what was cached": facts("gpt-realtime", cache_read_tokens=10, input_audio_tokens=10),
 }
 
 

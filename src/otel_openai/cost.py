@@ -38,6 +38,11 @@ _COUNTS = {
     "output_audio_tokens": "output_audio_tokens",
     "output_image_tokens": "output_image_tokens",
 }
+# Likewise, of those where a reported 0 says something.
+_CACHED = {
+    "cache_read_audio_tokens": "cache_audio_read_tokens",
+    "cache_read_image_tokens": "cache_image_read_tokens",
+}
 _BATCH = "fetch_batch"  # the operation that tells the usage of a batch
 _STANDARD_TIERS = frozenset({"auto", "default", "standard", "on_demand"})
 
@@ -61,6 +66,10 @@ class CostFacts:
     input_tokens: int = 0
     """Everything that went in: tokens of the cache, audio and images are part of it."""
     cache_read_tokens: int = 0
+    cache_read_audio_tokens: int | None = None
+    """How much of what was read from the cache is audio; None where the server does not say."""
+    cache_read_image_tokens: int | None = None
+    """Likewise of images."""
     cache_write_tokens: int = 0
     input_audio_tokens: int = 0
     input_image_tokens: int = 0
@@ -134,6 +143,7 @@ class _Table:
         if not all(_has_variant(provider, model, *wanted) for wanted in context.items()):
             return None
         used = {theirs: tokens for ours, theirs in _COUNTS.items() if (tokens := getattr(call, ours))}
+        used.update((theirs, cached) for ours, theirs in _CACHED.items() if (cached := getattr(call, ours)) is not None)
         try:
             priced = model.calc_price(self._usage(**used), provider, price_context=context)
         except ValueError:  # counts that contradict one another
