@@ -64,6 +64,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"providers": {"": "vllm"}}, ValueError, r"providers=\.\.\.\) takes host names without scheme, port or path"),
     ({"providers": {"http://h": "vllm"}}, ValueError, r"providers=.*not 'http://h'"),
     ({"providers": {"h:8000": "vllm"}}, ValueError, r"without scheme, port or path"),
+    ({"providers": {"*.h": "vllm"}}, ValueError, r"'\.example\.com' for every host below it\), not '\*\.h'"),
     ({"stream_usage": 1}, TypeError, r"stream_usage=\.\.\.\) takes True or False, not 1"),
     ({"cost": "openai"}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not 'openai'"),
     ({"cost": a_call}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not <func"),
@@ -72,6 +73,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"propagate": None}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection .*, not None"),
     ({"propagate": [5]}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection .*, not \[5\]"),
     ({"propagate": ["http://h"]}, ValueError, r"propagate=\.\.\.\) takes host names without scheme, port or path"),
+    ({"propagate": ["a.test", " b.test"]}, ValueError, r"not ' b\.test'"),
     ({"tracer": None}, TypeError, r"unexpected keyword argument 'tracer'"),
 ]
 
@@ -100,6 +102,17 @@ async def test_a_wrong_argument_is_named_and_nothing_is_switched_on(
     await api.chat()
     assert off.span.name == "chat gpt-4o-mini"
     otel_openai.uninstrument()
+
+
+@pytest.mark.parametrize("switch_on", [otel_openai.instrument, OpenAIInstrumentor().instrument], ids=["one", "other"])
+async def test_none_is_the_default(api: Api, server: ScriptedServer, off: Told, switch_on: Callable[..., Any]) -> None:
+    options = dict.fromkeys(("export", "capture_content", "redact", "providers", "request_hook", "response_hook"))
+    switch_on(tracer_provider=off.tracer_provider, **options)
+    server.reply(chat())
+    await api.chat()
+    otel_openai.uninstrument()
+
+    assert attributes_of(off.span)["gen_ai.provider.name"] == "openai_compatible"
 
 
 def test_arguments_are_given_by_name() -> None:

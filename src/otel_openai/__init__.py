@@ -105,7 +105,7 @@ def instrument(
         max_content_size=max_content_size,
         capture_tool_schemas=capture_tool_schemas,
         error_messages=error_messages,
-        providers={} if providers is None else providers,
+        providers=providers,
         chunk_timing=chunk_timing,
         stream_usage=stream_usage,
         propagate=propagate,

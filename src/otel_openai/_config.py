@@ -1,7 +1,8 @@
 """The options of `instrument()`, checked once: bad values raise there, nothing is lost at run time."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from opentelemetry.trace import TracerProvider
 
 _EXPORTS = ("otlp", "console")
 _PLACES = ("span", "event", "both")
+_NOT_OF_A_HOST = re.compile(r"[/:@*\s]")
 _LEAST_SIZE = 1024  # in less, no message says anything
 
 
@@ -31,7 +33,7 @@ class Config:
     chunk_timing: bool = False
     stream_usage: bool = False
     propagate: bool | Collection[str] = False
-    providers: Mapping[str, str] = field(default_factory=dict[str, str])
+    providers: Mapping[str, str] | None = None
     cost: bool | Callable[..., Any] = False
     request_hook: Callable[..., Any] | None = None
     response_hook: Callable[..., Any] | None = None
@@ -62,7 +64,8 @@ class Config:
         if self.export is not None and self.export not in _EXPORTS:
             choices = " or ".join(map(repr, _EXPORTS))
             raise ValueError(f"instrument(export=...) takes None, {choices}, not {self.export!r}")
-        _check_providers(self.providers)
+        if self.providers is not None:
+            _check_providers(self.providers)
         if not isinstance(self.propagate, bool):
             object.__setattr__(self, "propagate", _hosts(self.propagate))
 
@@ -103,7 +106,7 @@ def _is_collection(value: object) -> bool:
 
 
 def _check_host(name: str, host: str) -> None:
-    if not host or "/" in host or ":" in host:
+    if not host or _NOT_OF_A_HOST.search(host):
         raise ValueError(
             f"instrument({name}=...) takes host names without scheme, port or path "
             f"('llm.example.com', or '.example.com' for every host below it), not {host!r}"

@@ -57,7 +57,7 @@ class Telemetry:
             tool_schemas=config.capture_tool_schemas,
         )
         self.capture = Capture.of(config.capture_content, self._limits)
-        self.servers = Servers(config.providers)
+        self.servers = Servers(config.providers or {})
         self.tracer: Tracer = NoOpTracerProvider().get_tracer(SCOPE)
         self.metrics: Metrics | None = None
         self._recording = False  # some signal has an implementation
