@@ -442,12 +442,32 @@ def test_the_usage_table_is_read_from_the_metrics() -> None:
     """)
 
 
+def test_calls_that_name_no_model_are_told_under_the_one_that_answered_or_by_what_they_did() -> None:
+    stream, provider = usage_of()
+    meter = provider.get_meter("otel_openai")
+    unnamed = {name: value for name, value in NAMED.items() if not name.endswith(".model")}
+    record_calls(meter, [1.0])
+    record_calls(meter, [1.0], {**unnamed, "gen_ai.operation.name": "invoke_agent", "gen_ai.response.model": "gpt-x"})
+    record_calls(meter, [1.0], {**unnamed, "gen_ai.operation.name": "retrieval"})
+    provider.shutdown()
+
+    rows = [line.split()[:3] for line in stream.getvalue().splitlines() if "example.com" in line]
+    assert rows == [["gpt-x", "api.example.com", "2"], ["retrieval", "api.example.com", "1"]]
+
+
+def test_the_model_that_answered_is_printed_where_none_was_named(traces: Traces) -> None:
+    answered = {"gen_ai.operation.name": "invoke_agent", "gen_ai.response.model": "gpt-x"}
+    traces.end(traces.start("invoke_agent", attributes=answered), 10)
+    assert traces.printed() == "\ninvoke_agent  10 ms  model gpt-x\n"
+
+
 def test_what_calls_cost_is_printed_where_it_is_known(traces: Traces) -> None:
-    for cost in (0.000195, 0, 1234.5):
+    for cost in (0.000195, 0, 0.0000001, 1234.5):
         traces.end(traces.start("chat gpt-x", attributes={**NAMED, "otel_openai.cost": cost}), 10)
     assert traces.printed().split("\n\n") == [
         "\nchat gpt-x  10 ms  cost $0.000195\n".rstrip("\n"),
         "chat gpt-x  10 ms  cost $0.000000",
+        "chat gpt-x  10 ms  cost < $0.000001",
         "chat gpt-x  10 ms  cost $1,234.50\n",
     ]
 

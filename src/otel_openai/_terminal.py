@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 _WIDTH = 120  # columns, where there is no terminal to ask
 _MAX_TEXT = 80  # characters of one name
 _MAX_ITEMS = 8  # names in one list
+_LEAST_DOLLARS = 0.000001
 
 
 def render(stream: TextIO | None, *parts: RenderableType) -> str:
@@ -56,6 +57,8 @@ def dollars(value: object) -> str:
     """US dollars; calls cost little."""
     if not isinstance(value, (int, float)):
         return safe(value)
+    if 0 < value < _LEAST_DOLLARS:
+        return f"< ${_LEAST_DOLLARS:.6f}"
     return f"${value:,.2f}" if value >= 1 else f"${value:.6f}"
 
 

@@ -34,6 +34,9 @@ _UNKNOWN = "-"
 _Histogram: TypeAlias = HistogramDataPoint | ExponentialHistogramDataPoint
 _DataPoint: TypeAlias = _Histogram | NumberDataPoint
 
+# What a row is named after: the first of these that is told. A run names no model in its request, a search none at all.
+_NAMES = (sc.REQUEST_MODEL, sc.RESPONSE_MODEL, sc.OPERATION_NAME)
+
 # The metrics that are read, and the attribute that tells the numbers of one metric apart, if there is one.
 _LABELS = {
     sc.METRIC_DURATION: "",
@@ -153,7 +156,8 @@ def _read(data: MetricsData) -> list[tuple[str, str, _Usage]]:
                 attributes: Mapping[str, Any] = point.attributes or {}
                 port = attributes.get(sc.SERVER_PORT, _HTTPS)
                 server = f"{attributes.get(sc.SERVER_ADDRESS, '-')}" + (f":{port}" if port != _HTTPS else "")
-                usage[safe(attributes.get(sc.REQUEST_MODEL, "-")), safe(server)].add(metric.name, point)
+                model = next((attributes[name] for name in _NAMES if name in attributes), _UNKNOWN)
+                usage[safe(model), safe(server)].add(metric.name, point)
     rows = [(model, server, used) for (model, server), used in usage.items()]
     return sorted(rows, key=lambda row: (-row[2].calls(), row[:2]))
 

@@ -170,6 +170,8 @@ def _span_line(span: ReadableSpan) -> Text:
 
 def _facts(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a GenAI span tells, in words, with a style. Anybody's span: the values may be of any type."""
+    if sc.REQUEST_MODEL not in attributes and sc.RESPONSE_MODEL in attributes:  # else it is in the span's name
+        yield f"model {safe(attributes[sc.RESPONSE_MODEL])}", ""
     if sc.RESPONSE_TIME_TO_FIRST_CHUNK in attributes:
         yield f"first token {seconds(attributes[sc.RESPONSE_TIME_TO_FIRST_CHUNK])}", "cyan"
     yield _tokens(attributes), ""
