@@ -156,6 +156,22 @@ def test_without_an_sdk_one_hint_is_given_and_an_sdk_may_come_late(server: Scrip
     assert all(way in line for way in ("instrument(export='console')", "export='otlp'", "an SDK of your own"))
 
 
+def test_no_hint_is_given_where_the_user_has_switched_the_sdk_off(server: ScriptedServer) -> None:
+    _, errors = run(
+        f"""
+        import os
+        os.environ["OTEL_SDK_DISABLED"] = "true"
+        import otel_openai
+        otel_openai.instrument(export="otlp")
+        {_indented(APP)}
+        ask()
+        """,
+        server,
+    )
+
+    assert errors == ""
+
+
 def test_a_hint_that_cannot_be_logged_is_not_seen_by_the_app(server: ScriptedServer) -> None:
     printed, errors = run(
         f"""

@@ -90,7 +90,8 @@ class Telemetry:
                 self._found_metrics = True
                 self._recording = self._recording or self.metrics is not None
             self._looked_at = looked_at
-        if not (self._found_traces or self._found_metrics) and _hinted.acquire(blocking=False):
+        is_wanted = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
+        if is_wanted and not (self._found_traces or self._found_metrics) and _hinted.acquire(blocking=False):
             _log.warning(
                 "A request was made and nothing recorded: no OpenTelemetry SDK is configured. To see requests in the "
                 "terminal, call otel_openai.instrument(export='console'); to send them to a collector or Jaeger, "
