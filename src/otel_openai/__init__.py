@@ -70,7 +70,8 @@ def instrument(
         capture_tool_schemas: Where content is captured, tell tools with their descriptions and parameters, not only
             with their names. Default: False.
         error_messages: Add the server's error text, cut at 256 characters, to the status of the span and to the
-            exception event. Servers repeat what users sent in their error messages. Default: False.
+            exception event, also where no content is captured. Servers repeat what users sent in their error messages.
+            Default: False.
         providers: `gen_ai.provider.name` by host, before all other rules: `{"llm.example.com": "vllm"}`; a key that
             begins with a dot stands for every host below it.
         chunk_timing: Record `gen_ai.client.operation.time_per_output_chunk` (seconds) for every chunk of a stream but
