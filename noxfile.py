@@ -69,8 +69,8 @@ def client(session: nox.Session, openai: str) -> None:
 @nox.session
 @nox.parametrize("openai", ("1.66.0", "newest"))
 def wrapt1(session: nox.Session, openai: str) -> None:
-    """The other supported line of wrapt."""
-    _run(session, _client(openai), "wrapt==1.17.*")
+    """The oldest supported wrapt."""
+    _run(session, _client(openai), "wrapt==1.16.*")
 
 
 @nox.session
