@@ -1,7 +1,21 @@
 """The overview dashboard: what it asks Prometheus for, and what to do when an answer looks bad."""
 
 from model import Panel, Query, Row, Variable
-from promql import CALLS, CUT_OFF, FAILED, OPEN, RECENT, headroom, per_request, quantile, rate, share, share_by, total
+from promql import (
+    CALLS,
+    CUT_OFF,
+    FAILED,
+    NOT_MEDIA,
+    OPEN,
+    RECENT,
+    headroom,
+    per_request,
+    quantile,
+    rate,
+    share,
+    share_by,
+    total,
+)
 
 _DURATION = "gen_ai_client_operation_duration_seconds"
 _FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"
@@ -50,16 +64,16 @@ _NOW = Row(
             "Latency, p95",
             "One request in twenty takes longer, retries and the waits between them included. Compare with output "
             "tokens per request: a long answer takes long.",
-            (Query(quantile(0.95, _DURATION, RECENT)),),
+            (Query(quantile(0.95, _DURATION, over=RECENT)),),
             "s",
             "stat",
             width=3,
         ),
         Panel(
             "First token, p95",
-            "One stream in twenty waits longer for its first output. It grows with queues at the server and with long "
-            "prompts. Alert: OpenAIFirstTokenSlow.",
-            (Query(quantile(0.95, _FIRST_CHUNK, RECENT)),),
+            "One stream in twenty waits longer for its first output; images and transcriptions are left out. It grows "
+            "with queues at the server and with long prompts. Alert: OpenAIFirstTokenSlow.",
+            (Query(quantile(0.95, _FIRST_CHUNK, NOT_MEDIA, over=RECENT)),),
             "s",
             "stat",
             width=3,
@@ -159,9 +173,9 @@ _LATENCY = Row(
         ),
         Panel(
             "Time to the first token",
-            "What a user of a stream waits for. When it rises and latency does not, the server's queue or the prompts "
-            "have grown.",
-            tuple(Query(quantile(q, _FIRST_CHUNK), f"p{q * 100:g}") for q in _QUANTILES),
+            "What a user of a stream waits for, images and transcriptions left out. When it rises and latency does not, "
+            "the server's queue or the prompts have grown.",
+            tuple(Query(quantile(q, _FIRST_CHUNK, NOT_MEDIA), f"p{q * 100:g}") for q in _QUANTILES),
             "s",
             width=12,
             steps={"red": 5},

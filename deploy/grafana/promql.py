@@ -10,6 +10,7 @@ RECENT = "5m"
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 OPEN = f"otel_openai_active_requests{{{_FILTER}}}"
 FAILED = 'error_type!~"|CancelledError"'  # a task that its own application cancelled is no failure of the server
+NOT_MEDIA = 'gen_ai_operation_name!="generate_content"'  # images and transcriptions, whose first output takes its time
 CUT_OFF = 'otel_openai_finish_reason=~"length|max_output_tokens"'
 
 
@@ -36,9 +37,9 @@ def share_by(label: str, part: str, whole: str, *, nothing: str | None = None) -
     return f'{shares} or on () label_replace(0 * {total(whole)}, "{label}", "{nothing}", "", "")'
 
 
-def quantile(level: float, histogram: str, over: str = "$__rate_interval") -> str:
+def quantile(level: float, histogram: str, *having: str, over: str = "$__rate_interval") -> str:
     """A quantile over everything that is selected."""
-    return f"histogram_quantile({level:g}, {total(rate(f'{histogram}_bucket', over=over), 'le')})"
+    return f"histogram_quantile({level:g}, {total(rate(f'{histogram}_bucket', *having, over=over), 'le')})"
 
 
 def per_request(kind: str) -> str:
