@@ -173,8 +173,8 @@ _LATENCY = Row(
         ),
         Panel(
             "Time to the first token",
-            "What a user of a stream waits for, images and transcriptions left out. When it rises and latency does not, "
-            "the server's queue or the prompts have grown.",
+            "What a user of a stream waits for, images and transcriptions left out. When it rises and latency does "
+            "not, the server's queue or the prompts have grown.",
             tuple(Query(quantile(q, _FIRST_CHUNK, NOT_MEDIA), f"p{q * 100:g}") for q in _QUANTILES),
             "s",
             width=12,
