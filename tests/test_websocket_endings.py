@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import openai
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
 import otel_openai
 from programs import settle
-from server import CUT, Gate, response_stream
+from server import CUT, Gate, ScriptedServer, error_reply, response_stream
 from server.realtime import realtime_error, realtime_stream
 from server.sockets import Await, Close, SocketServer
 from spoken import CREATE, REALTIME, RESPONSES, SPOKEN, Line, Spoken, cases, described
@@ -481,6 +482,36 @@ async def test_a_connection_that_takes_too_long_is_told_with_its_time(talker: Ap
     assert 0.2 <= seconds(span) < 5
     assert span.parent == caller.get_span_context()
     assert attributes_of(span)["error.type"] == "TimeoutError"
+
+
+async def test_a_request_for_the_key_that_fails_is_told(
+    api: Api, server: ScriptedServer, sockets: SocketServer, told: Told
+) -> None:
+    server.reply(error_reply(401))
+    with pytest.raises(openai.AuthenticationError) as raised:
+        await api.chat()
+    told.clear()
+
+    asked: list[bool] = []
+
+    def key() -> str:
+        asked.append(True)
+        raise raised.value
+
+    async def key_async() -> str:
+        return key()
+
+    sockets.refuse(401)
+    made = client(api.kind, sockets.base_url, api_key=key_async if api.is_async else key)
+    with suppress(Exception):
+        await settle(REALTIME.connect(Api(api.kind, made)).enter())
+    await settle(made.close())
+    if not asked:
+        pytest.skip(f"openai {openai.__version__} takes no function for its key")
+
+    assert told.attributes["error.type"] == "invalid_api_key"
+    assert told.attributes["http.response.status_code"] == 401
+    assert told.total("otel_openai.active_requests") == 0
 
 
 async def test_a_task_that_is_cancelled_while_it_connects_is_told(told: Told) -> None:

@@ -83,10 +83,12 @@ class Session:
             return
         operation, server = self._protocol.operation, self._server
         call = Call(telemetry, operation, server, self._asked, context=self._context, started=self._started)
-        if (answer := getattr(error, "response", None)) is not None:  # the server has refused
+        answer = getattr(error, "response", None)
+        if (
+            items := getattr(getattr(answer, "headers", None), "raw_items", None)
+        ) is not None:  # the server has refused
             headers = [
-                (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
-                for name, value in answer.headers.raw_items()
+                (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in items()
             ]
             call.http.read(SimpleNamespace(status_code=answer.status_code, headers=SimpleNamespace(raw=headers)), None)
         call.failed(error)
