@@ -501,10 +501,11 @@ async def test_a_request_for_the_key_that_fails_is_told(
     async def key_async() -> str:
         return key()
 
+    kind = "async" if api.is_async else "sync"
+    made = client(kind, sockets.base_url, api_key=key_async if api.is_async else key)
     sockets.refuse(401)
-    made = client(api.kind, sockets.base_url, api_key=key_async if api.is_async else key)
     with suppress(Exception):
-        await settle(REALTIME.connect(Api(api.kind, made)).enter())
+        await settle(REALTIME.connect(Api(kind, made)).enter())
     await settle(made.close())
     if not asked:
         pytest.skip(f"openai {openai.__version__} takes no function for its key")

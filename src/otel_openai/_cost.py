@@ -16,6 +16,8 @@ from otel_openai.operations._base import Outcome
 _COUNTS: Mapping[str, str] = {
     names.USAGE_INPUT: "input_tokens",
     names.USAGE_CACHE_READ: "cache_read_tokens",
+    names.USAGE_AUDIO_CACHE_READ: "cache_read_audio_tokens",
+    names.USAGE_IMAGE_CACHE_READ: "cache_read_image_tokens",
     names.USAGE_CACHE_WRITE: "cache_write_tokens",
     names.USAGE_AUDIO_INPUT: "input_audio_tokens",
     names.USAGE_IMAGE_INPUT: "input_image_tokens",

@@ -83,7 +83,7 @@ class Session:
             return
         operation, server = self._protocol.operation, self._server
         call = Call(telemetry, operation, server, self._asked, context=self._context, started=self._started)
-        answer = getattr(error, "response", None)
+        answer: Any = getattr(error, "response", None)
         if (
             items := getattr(getattr(answer, "headers", None), "raw_items", None)
         ) is not None:  # the server has refused

@@ -30,6 +30,8 @@ _IDS = {
 _COUNTS = {
     "input_tokens": "input_tokens",
     "cache_read_tokens": "cache_read_tokens",
+    "cache_read_audio_tokens": "cache_audio_read_tokens",
+    "cache_read_image_tokens": "cache_image_read_tokens",
     "cache_write_tokens": "cache_write_tokens",
     "input_audio_tokens": "input_audio_tokens",
     "input_image_tokens": "input_image_tokens",
@@ -61,6 +63,9 @@ class CostFacts:
     input_tokens: int = 0
     """Everything that went in: tokens of the cache, audio and images are part of it."""
     cache_read_tokens: int = 0
+    """All of it: audio and images are part of it, and of the audio and images that went in."""
+    cache_read_audio_tokens: int = 0
+    cache_read_image_tokens: int = 0
     cache_write_tokens: int = 0
     input_audio_tokens: int = 0
     input_image_tokens: int = 0
