@@ -257,6 +257,22 @@ async def test_a_connection_that_is_left_closes_its_responses(
     one_stream_was_told(told, "closed")
 
 
+@pytest.mark.parametrize("error", [None, OSError("The app gives up.")], ids=["closed", "raised"])
+async def test_an_error_that_came_before_the_app_closes_is_the_reason(
+    talker: Api, sockets: SocketServer, told: Told, error: Exception | None
+) -> None:
+    sockets.script(*REALTIME.hello, Await(), realtime_error("rate_limit_exceeded"))
+
+    with suppress(OSError):
+        async with REALTIME.connected(talker) as line:
+            await line.send(CREATE)
+            await line.recv()
+            if error is not None:
+                raise error
+
+    one_stream_was_told(told, "error", "rate_limit_exceeded")
+
+
 @pytest.mark.parametrize("spoken", cases(REALTIME, RESPONSES))
 async def test_a_block_that_is_left_by_an_exception_is_told(
     talker: Api, sockets: SocketServer, told: Told, spoken: Spoken
