@@ -217,7 +217,11 @@ def _websocket_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 
 RESPONSES_WEBSOCKET = Operation(
-    name="chat", request=_websocket_request, response=read_response, observer=ResponsesObserver
+    name="chat",
+    request=_websocket_request,
+    response=read_response,
+    observer=ResponsesObserver,
+    messages=RESPONSES_MESSAGES,
 )
 RESPONSES = Operation(
     name="chat", request=_request, response=read_response, observer=ResponsesObserver, messages=RESPONSES_MESSAGES
