@@ -165,13 +165,10 @@ class Session:
         self._end_all(ResponseWatch.abandoned)
 
     def _end_all(self, end: Callable[[ResponseWatch], object]) -> None:
-        """End what is open. A request that was never answered has been refused by the error that may be its answer."""
+        """End what is open."""
         waiting, begun = self._responses.take_all()
         for request in waiting:
-            if request.error is not None:
-                request.refused(request.error)
-            elif request.watch is not None:
-                end(request.watch)
+            request.unanswered(end)
         for watch in begun:
             end(watch)
 
