@@ -16,8 +16,9 @@ import otel_openai
 from otel_openai import cost
 from otel_openai.cost import CostFacts, list_price
 from server import MODEL, ScriptedServer, chat, chat_stream, chat_usage, embeddings, response, response_usage, sse
+from server.realtime import realtime_session, realtime_stream
 from server.sockets import Await, SocketServer
-from spoken import REALTIME
+from spoken import REALTIME, Spoken, cases
 from support import Api, Told
 
 COST = "otel_openai.cost"
@@ -108,6 +109,42 @@ async def test_audio_is_priced_with_what_of_it_came_from_the_cache(
     text = 55 * cost["input_mtok"] + 64 * cost["cache_read_mtok"] + 30 * cost["output_mtok"]
     audio = 13 * cost["input_audio_mtok"] + 91 * cost["output_audio_mtok"]
     assert told.attributes[COST] == float((text + audio) / MILLION)
+    assert told.points(UNPRICED) == []
+
+
+@pytest.mark.parametrize("spoken", cases(REALTIME))
+async def test_what_realtime_reads_from_the_cache_has_the_price_of_its_modality(
+    talker: Api, sockets: SocketServer, told: Told, spoken: Spoken
+) -> None:
+    usage = {
+        "input_tokens": 1000,
+        "output_tokens": 200,
+        "input_token_details": {
+            "text_tokens": 200,
+            "audio_tokens": 700,
+            "image_tokens": 100,
+            "cached_tokens": 900,
+            "cached_tokens_details": {"text_tokens": 180, "audio_tokens": 640, "image_tokens": 80},
+        },
+        "output_token_details": {"text_tokens": 50, "audio_tokens": 150},
+    }
+    events = realtime_stream(usage=usage)
+    sockets.script(realtime_session(model="gpt-realtime"), *events)
+    async with spoken.connected(talker) as line:
+        await line.take(len(events))
+
+    by_million = prices("openai", "gpt-realtime")
+    tokens = {
+        "input_mtok": 20,
+        "cache_read_mtok": 180,
+        "input_audio_mtok": 60,
+        "cache_audio_read_mtok": 640,
+        "input_image_mtok": 20,
+        "cache_image_read_mtok": 80,
+        "output_mtok": 50,
+        "output_audio_mtok": 150,
+    }
+    assert told.attributes[COST] == float(sum(by_million[name] * count for name, count in tokens.items()) / MILLION)
     assert told.points(UNPRICED) == []
 
 

@@ -324,6 +324,21 @@ async def test_requests_that_are_never_answered_are_bounded(
     assert told.total("otel_openai.streams", otel_openai__stream__outcome="closed") == MAX_OPEN
 
 
+async def test_a_request_that_was_refused_is_told_so_though_it_is_pushed_out(
+    talker: Api, sockets: SocketServer, told: Told
+) -> None:
+    sockets.script(*REALTIME.hello, *(line for _ in range(MAX_OPEN) for line in (Await(), realtime_error("x"))))
+
+    async with REALTIME.connected(talker) as line:
+        for _ in range(MAX_OPEN):
+            await line.send(CREATE)
+            await line.recv()
+        await line.send(CREATE)
+        pushed_out = told.span
+
+    assert attributes_of(pushed_out)["otel_openai.stream.outcome"] == "error"
+
+
 async def test_responses_that_never_end_are_bounded(talker: Api, sockets: SocketServer, told: Told) -> None:
     begins = [realtime_begin(id=f"resp_{number}") for number in range(MAX_OPEN + 10)]
     sockets.script(*REALTIME.hello, *begins)

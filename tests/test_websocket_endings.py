@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import openai
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
 import otel_openai
 from programs import settle
-from server import CUT, Gate, response_stream
+from server import CUT, Gate, ScriptedServer, error_reply, response_stream
 from server.realtime import realtime_error, realtime_stream
 from server.sockets import Await, Close, SocketServer
 from spoken import CREATE, REALTIME, RESPONSES, SPOKEN, Line, Spoken, cases, described
@@ -256,6 +257,22 @@ async def test_a_connection_that_is_left_closes_its_responses(
     one_stream_was_told(told, "closed")
 
 
+@pytest.mark.parametrize("error", [None, OSError("The app gives up.")], ids=["closed", "raised"])
+async def test_an_error_that_came_before_the_app_closes_is_the_reason(
+    talker: Api, sockets: SocketServer, told: Told, error: Exception | None
+) -> None:
+    sockets.script(*REALTIME.hello, Await(), realtime_error("rate_limit_exceeded"))
+
+    with suppress(OSError):
+        async with REALTIME.connected(talker) as line:
+            await line.send(CREATE)
+            await line.recv()
+            if error is not None:
+                raise error
+
+    one_stream_was_told(told, "error", "rate_limit_exceeded")
+
+
 @pytest.mark.parametrize("spoken", cases(REALTIME, RESPONSES))
 async def test_a_block_that_is_left_by_an_exception_is_told(
     talker: Api, sockets: SocketServer, told: Told, spoken: Spoken
@@ -482,6 +499,37 @@ async def test_a_connection_that_takes_too_long_is_told_with_its_time(talker: Ap
     assert 0.2 <= seconds(span) < 5
     assert span.parent == caller.get_span_context()
     assert attributes_of(span)["error.type"] == "TimeoutError"
+
+
+async def test_a_request_for_the_key_that_fails_is_told(
+    api: Api, server: ScriptedServer, sockets: SocketServer, told: Told
+) -> None:
+    server.reply(error_reply(401))
+    with pytest.raises(openai.AuthenticationError) as raised:
+        await api.chat()
+    told.clear()
+
+    asked: list[bool] = []
+
+    def key() -> str:
+        asked.append(True)
+        raise raised.value
+
+    async def key_async() -> str:
+        return key()
+
+    kind = "async" if api.is_async else "sync"
+    made = client(kind, sockets.base_url, api_key=key_async if api.is_async else key)
+    sockets.refuse(401)
+    with suppress(Exception):
+        await settle(REALTIME.connect(Api(kind, made)).enter())
+    await settle(made.close())
+    if not asked:
+        pytest.skip(f"openai {openai.__version__} takes no function for its key")
+
+    assert told.attributes["error.type"] == "invalid_api_key"
+    assert told.attributes["http.response.status_code"] == 401
+    assert told.total("otel_openai.active_requests") == 0
 
 
 async def test_a_task_that_is_cancelled_while_it_connects_is_told(told: Told) -> None:

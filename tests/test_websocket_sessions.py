@@ -5,9 +5,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import openai
 import pytest
 
 import otel_openai
+from programs import entered, settle
 from server import Body, Gate, response_stream
 from server.realtime import (
     realtime_begin,
@@ -19,7 +21,7 @@ from server.realtime import (
     realtime_stream,
 )
 from server.sockets import Await, Close, SocketServer
-from spoken import CREATE, REALTIME, RESPONSES, Line, Spoken, cases
+from spoken import CREATE, REALTIME, RESPONSES, Line, Spoken, cases, described
 from streamed import settled
 from support import Api, Told, attributes_of, client
 
@@ -82,6 +84,30 @@ async def test_lanes_are_told_apart(talker: Api, sockets: SocketServer, told: To
     assert told_of(told) == {1: ("completed", "a"), 2: ("completed", "b"), 3: ("completed", "c")}
     chunks = {attributes_of(span)["otel_openai.stream.chunk.count"] for span in told.spans}
     assert chunks == {len(plain)}
+
+
+async def test_the_clients_own_lanes_ask_too(talker: Api, sockets: SocketServer, told: Told) -> None:
+    client_lanes = pytest.importorskip(
+        "openai.lib.responses_websocket", reason=f"openai {openai.__version__} has no lanes of its own"
+    )
+    room = dict.fromkeys(("max_events_per_lane", "max_events", "max_bytes_per_lane", "max_bytes"), 1 << 24)
+    share = getattr(client_lanes, f"{'Async' if talker.is_async else ''}ResponsesWebSocketSession")
+    sockets.script(Await(), *laned(RESPONSES.events, "a"), Await(), *RESPONSES.events)
+
+    async with RESPONSES.connected(talker) as line:
+        limits = client_lanes.ResponsesWebSocketLimits(max_lanes=2, **room)
+        async with entered(share(line.connection, limits=limits)) as session:
+            for lane in (session.lane("a"), session.default):
+                with told.tracer_provider.get_tracer("app").start_as_current_span("caller") as caller:
+                    await settle(lane.send(RESPONSES.create))
+                await settle(lane.get_final_response())
+                span = told.spans[-1]
+                assert span.name == "chat gpt-4o-mini"
+                assert span.parent == caller.get_span_context()
+
+    one = RESPONSES.expected("completed", len(RESPONSES.events), sockets)
+    assert [described(span) for span in told.spans if span.name != "caller"] == [one, one]
+    assert told.total("otel_openai.active_requests") == 0
 
 
 @pytest.mark.parametrize("spoken", cases(RESPONSES))

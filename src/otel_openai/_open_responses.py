@@ -4,6 +4,7 @@ Everything is bounded, and nothing here refers to the connection: its finaliser 
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,13 @@ class Waiting:
         if self.watch is not None:
             self.watch.refused(event)
 
+    def unanswered(self, end: Callable[[ResponseWatch], object]) -> None:
+        """No answer will come: the error that may have been the answer was it, if there was one."""
+        if self.error is not None:
+            self.refused(self.error)
+        elif self.watch is not None:
+            end(self.watch)
+
 
 class OpenResponses:
     """All of a connection. The app may send and receive in different threads."""
@@ -104,8 +112,8 @@ class OpenResponses:
         with self._lock:
             self._waiting.append(request)
             oldest = self._waiting.pop(0) if len(self._waiting) > MAX_OPEN else None
-        if oldest is not None and oldest.watch is not None:
-            oldest.watch.abandoned()
+        if oldest is not None:
+            oldest.unanswered(ResponseWatch.abandoned)
 
     def withdraw(self, request: Waiting) -> None:
         """The request was not sent, or has been answered."""

@@ -22,7 +22,7 @@ from otel_openai._streams import exit_behind, is_stream, observe
 from otel_openai._table import TABLE
 from otel_openai._telemetry import Telemetry
 from otel_openai._transport import process_response
-from otel_openai._websocket import SOCKETS, wrappers
+from otel_openai._websocket import MODULES, wrappers
 from otel_openai._wrapping import Wrapper, foreign, layers, wrap
 from otel_openai.operations._base import Operation
 
@@ -50,7 +50,7 @@ def install(telemetry: Telemetry) -> None:
     """Switch on, and wrap what is imported; the rest is wrapped when the app imports it."""
     _State.telemetry = telemetry
     _State.has_looked_above = False
-    for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in (*TABLE, *SOCKETS)))):
+    for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in TABLE), *MODULES)):
         if module in sys.modules:
             _patch_module(sys.modules[module])
         elif module not in _State.hooked:
@@ -83,10 +83,8 @@ def _patch_module(module: Any) -> None:
             sync_wrapper, async_wrapper = _WRAPPERS[row.gives]
             _wrap(getattr(module, row.name, None), row.method, sync_wrapper(row.operation), warn=True)
             _wrap(getattr(module, f"Async{row.name}", None), row.method, async_wrapper(row.operation), warn=True)
-    for socket in SOCKETS:
-        if socket.module == module.__name__:
-            for owner, method, wrapper in wrappers(socket, module, _current):
-                _wrap(owner, method, wrapper)
+    for owner, method, wrapper in wrappers(module, _current):
+        _wrap(owner, method, wrapper)
 
 
 def _wrap(owner: type | None, method: str, wrapper: Wrapper, *, warn: bool = False) -> None:

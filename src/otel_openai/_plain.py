@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from datetime import date, time
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 from otel_openai._binary import from_data_url, is_data_url
@@ -111,8 +112,8 @@ def members(value: object) -> dict[str, Any]:
 
 
 def _named(value: object) -> dict[str, Any] | None:
-    """The fields of a pydantic object or a dataclass; None for anything else."""
-    if hasattr(type(value), "model_fields"):
+    """The fields of a pydantic object, a namespace or a dataclass; None for anything else."""
+    if hasattr(type(value), "model_fields") or type(value) is SimpleNamespace:
         return {name: member for name, member in members(value).items() if member is not None}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name, None) for field in dataclass_fields(value)}

@@ -83,10 +83,12 @@ class Session:
             return
         operation, server = self._protocol.operation, self._server
         call = Call(telemetry, operation, server, self._asked, context=self._context, started=self._started)
-        if (answer := getattr(error, "response", None)) is not None:  # the server has refused
+        answer: Any = getattr(error, "response", None)
+        if (
+            items := getattr(getattr(answer, "headers", None), "raw_items", None)
+        ) is not None:  # the server has refused
             headers = [
-                (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
-                for name, value in answer.headers.raw_items()
+                (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in items()
             ]
             call.http.read(SimpleNamespace(status_code=answer.status_code, headers=SimpleNamespace(raw=headers)), None)
         call.failed(error)
@@ -142,17 +144,10 @@ class Session:
         """Receiving or sending has failed. Only a connection that is closed is the end of what is open."""
         if not any(base.__name__ == "ConnectionClosed" for base in type(error).__mro__):
             return
-        is_regular = type(error).__name__ == "ConnectionClosedOK"
-        waiting, begun = self._responses.take_all()
-        for request in waiting:
-            if request.error is not None:
-                request.refused(request.error)
-        unanswered = [one.watch for one in waiting if one.watch is not None and one.error is None]
-        for watch in (*unanswered, *begun):
-            if is_regular:
-                watch.exhausted()
-            else:
-                watch.failed(error)
+        if type(error).__name__ == "ConnectionClosedOK":
+            self._end_all(ResponseWatch.exhausted)
+        else:
+            self._end_all(lambda watch: watch.failed(error))
 
     # The end of the connection.
 
@@ -160,17 +155,22 @@ class Session:
     def closed(self, error: BaseException | None) -> None:
         """The app closes the connection, or leaves its `with` block by an exception."""
         self._is_closed = True
-        for watch in self._take_all():
-            watch.left(error)
+        if exit_behind(error) is None:
+            self._end_all(lambda watch: watch.left(error))
+        else:  # perhaps the garbage collector's
+            reaper.put(lambda: self._end_all(lambda watch: watch.abandoned("closed")))
 
     def abandoned(self) -> None:
         """Nobody holds the connection any more."""
-        for watch in self._take_all():
-            watch.abandoned()
+        self._end_all(ResponseWatch.abandoned)
 
-    def _take_all(self) -> list[ResponseWatch]:
+    def _end_all(self, end: Callable[[ResponseWatch], object]) -> None:
+        """End what is open."""
         waiting, begun = self._responses.take_all()
-        return [*(one.watch for one in waiting if one.watch is not None), *begun]
+        for request in waiting:
+            request.unanswered(end)
+        for watch in begun:
+            end(watch)
 
     # What events mean.
 

@@ -68,17 +68,27 @@ SOCKETS = (
 )
 
 
+_LANES = "openai.lib.responses_websocket._session"  # newer clients: shares a connection of Responses among lanes
+MODULES = (*(socket.module for socket in SOCKETS), _LANES)
+
 _SESSION = "_otel_openai_session"  # an attribute of the connections that are observed, and of their managers
 
 
-def wrappers(socket: Socket, module: Any, current: _Current) -> Iterator[tuple[type, str, Wrapper]]:
+def wrappers(module: Any, current: _Current) -> Iterator[tuple[type, str, Wrapper]]:
     """What to wrap in a module of the client, where this version has it: class, method and wrapper.
 
     Args:
-        socket: The API that the module defines.
         module: The imported module.
         current: The telemetry to use now; None where nothing is to be told.
     """
+    for socket in SOCKETS:
+        if socket.module == module.__name__:
+            yield from _connections(socket, module, current)
+    if module.__name__ == _LANES:
+        yield from _lanes(module)
+
+
+def _connections(socket: Socket, module: Any, current: _Current) -> Iterator[tuple[type, str, Wrapper]]:
     for prefix, made, enter, leave in (
         ("", _sync, "__enter__", "__exit__"),
         ("Async", _async, "__aenter__", "__aexit__"),
@@ -96,6 +106,14 @@ def wrappers(socket: Socket, module: Any, current: _Current) -> Iterator[tuple[t
         yield connection, "recv_bytes", made(_recv_bytes)
         # Newer clients define it in a base class, which the connections of other APIs have too.
         yield next(base for base in connection.__mro__ if "close" in base.__dict__), "close", _close
+
+
+def _lanes(module: Any) -> Iterator[tuple[type, str, Wrapper]]:
+    """Lanes receive through the connection, and send past it."""
+    for prefix, made in (("", _sync), ("Async", _async)):
+        lane = getattr(module, f"{prefix}ResponsesWebSocketLane", None)
+        if lane is not None:
+            yield lane, "send", made(_send_in_lane, 1)
 
 
 def _sync(begin: _Begin, takes: int = 0) -> Wrapper:
@@ -163,8 +181,21 @@ def _open(
 
 
 def _send(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Observed | None:
-    session = _session_of(connection)
-    waiting = None if session is None else session.sending(args[0] if args else kwargs.get("event"))
+    return _sending(_session_of(connection), _event(args, kwargs))
+
+
+def _send_in_lane(lane: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Observed | None:
+    connection = getattr(getattr(lane, "_session", None), "connection", None)
+    stream_id = getattr(getattr(lane, "_state", None), "stream_id", None)
+    return _sending(_session_of(connection), {**fields(_event(args, kwargs)), "stream_id": stream_id})
+
+
+def _event(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("event")
+
+
+def _sending(session: Session | None, event: Any) -> _Observed | None:
+    waiting = None if session is None else session.sending(event)
     return None if session is None or waiting is None else (_nothing, partial(session.unsent, waiting))
 
 
