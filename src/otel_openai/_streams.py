@@ -8,13 +8,12 @@ The stream stays the client's own object. Three things are hooked on it: `_itera
 import math
 import sys
 import weakref
-from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from time import perf_counter
 from types import FrameType
 from typing import Any, Protocol
 
-from otel_openai import _guard
+from otel_openai import _errors, _guard
 from otel_openai._call import Call, StreamFacts
 from otel_openai._reaper import reaper
 from otel_openai.operations._base import Outcome
@@ -103,7 +102,7 @@ class StreamWatch:
 
     def failed(self, error: BaseException) -> None:
         """The stream, or the app's `with` block around it, ended in an exception."""
-        self._end("cancelled" if isinstance(error, CancelledError) else "error", self._read(), error)
+        self._end("cancelled" if _errors.is_cancellation(error) else "error", self._read(), error)
 
     def closed(self, closer: FrameType | None, error: BaseException | None) -> None:
         """The response is being closed: by the app, or from within the iteration, which tells its end by itself."""
