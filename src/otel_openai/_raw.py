@@ -52,7 +52,6 @@ class _UnreadWatch:
         self._call = call
         self._ended_at: float | None = None
         self._read_whole = False
-        reaper.watch(self)
 
     def delegate(self, stream: Any) -> None:
         """The app has asked for the stream: that is where the call ends now."""
@@ -142,6 +141,7 @@ def observe_unread(call: Call, response: Any) -> None:
     if call.streaming:
         own["parse"] = aparse if is_async else parse
     weakref.finalize(response, watch.dropped).atexit = False
+    reaper.watch(watch)  # at last: what another tool gives in place of a response may have raised above
 
 
 @_guard.contained("observing the stream of a streaming response")

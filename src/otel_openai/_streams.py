@@ -48,7 +48,6 @@ class StreamWatch:
         self._max_gap = 0.0
         self._ended = False
         self._time = call.chunk_timer()
-        reaper.watch(self)
 
     def feed(self, chunk: Any) -> None:
         """Take note of one chunk. The hot path: nothing here may allocate anything that lasts."""
@@ -198,6 +197,7 @@ def observe(call: Call, stream: Any) -> None:
     # The response, as another stream may be reading it (`raw.parse(to=...)`). Not at interpreter exit, where the SDK
     # may be gone: the reaper ends what is open before that.
     weakref.finalize(stream.response, watch.dropped).atexit = False
+    reaper.watch(watch)  # at last: what another tool gives in place of a stream may have raised above
 
 
 def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, None]:
