@@ -91,6 +91,28 @@ async def test_a_failing_hook_is_reported_aloud_once(
     assert all(record.exc_info for record in caplog.records if record.name == "otel_openai")
 
 
+class Nameless:
+    """A hook that fails, and cannot be told by its text."""
+
+    def __call__(self, *_: object) -> None:
+        raise RuntimeError("the hook's own")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+async def test_a_failing_hook_need_not_have_a_name(
+    api: Api, server: ScriptedServer, told_by: Callable[..., Told]
+) -> None:
+    _guard.reraise = False
+    told = told_by(request_hook=Nameless(), response_hook=Nameless())
+    server.reply(chat())
+    await api.chat()
+
+    assert told.attributes["http.response.status_code"] == 200
+    assert told.total("otel_openai.active_requests") == 0
+
+
 async def test_the_request_hook_cannot_change_the_request(
     api: Api, server: ScriptedServer, told_by: Callable[..., Told]
 ) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from server import Gate, ScriptedServer, chat, json_reply, sse
+from server import Gate, ScriptedServer, chat, chat_stream, json_reply, sse
 from streamed import CHAT, STREAMED, Streamed, described, one_stream_was_told, settled
-from support import Api, Told, client, collect
+from support import MESSAGES, Api, Told, client, collect
 
 
 @pytest.fixture
@@ -302,3 +302,36 @@ def test_an_interrupt_while_a_chunk_is_awaited(server: ScriptedServer, told: Tol
     assert described(told.span) == CHAT.expected(
         "error", CHAT.begun_after, server=server, error_type="KeyboardInterrupt"
     )
+
+
+# Trio, the other event loop that the client runs on.
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["stream", "streaming response"])
+def test_a_time_limit_of_trio(server: ScriptedServer, told: Told, *, raw: bool) -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    gate = Gate()
+    server.reply(sse(*chat_stream("Hel", "lo!")[:2], gate))
+
+    async def main() -> None:
+        async with client("async", server.base_url) as made:
+            api = Api("async", made)
+            with trio.CancelScope() as scope:
+                if raw:
+                    manager = made.chat.completions.with_streaming_response.create(
+                        model="gpt-4o-mini", messages=MESSAGES, stream=True
+                    )
+                    async with manager as answer:
+                        async for _ in answer.iter_lines():
+                            scope.deadline = trio.current_time() + 0.1
+                else:
+                    async for _ in await api.stream():
+                        scope.deadline = trio.current_time() + 0.1
+            assert scope.cancelled_caught
+
+    trio.run(main)
+    gate.open()
+
+    assert told.attributes["otel_openai.stream.outcome"] == "cancelled"
+    assert told.attributes["error.type"] == "Cancelled"
+    assert told.total("otel_openai.active_requests") == 0

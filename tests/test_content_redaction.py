@@ -25,7 +25,7 @@ from server import (
     sse,
     tool_call,
 )
-from support import Api, Told
+from support import Api, Told, client
 
 Telling = Callable[..., Told]
 
@@ -164,6 +164,23 @@ async def test_a_redactor_that_fails_drops_the_content(
     logged = [record.getMessage() + str(record.exc_info) for record in caplog.records if record.name == "otel_openai"]
     assert any("redact" in line for line in logged)
     assert "hello" not in (otlp(told).decode("latin-1") + "".join(logged)).lower()
+
+
+async def test_a_redactor_may_ask_a_model(server: ScriptedServer, telling: Telling) -> None:
+    def asks(_: str, text: str) -> str:
+        found = moderator.chat.completions.create(model="moderator", messages=[{"role": "user", "content": text}])
+        return f"<{found.choices[0].message.content}>"
+
+    told = telling(capture_content="span", redact=asks)
+    server.always(chat("harmless"))
+    with client("sync", server.base_url) as moderator:
+        moderator.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello."}])
+
+    names = ["chat moderator", "chat moderator", "chat gpt-4o-mini"]  # one for the prompt, one for the answer
+    assert sorted(span.name for span in told.spans) == sorted(names)
+    asked = {span.name: content for span, content in zip(told.spans, on_spans(told), strict=True)}
+    assert asked["chat gpt-4o-mini"] == {INPUT: [message("user", "<harmless>")], OUTPUT: [answer("<harmless>")]}
+    assert asked["chat moderator"] == {INPUT: [user()], OUTPUT: [answer()]}
 
 
 async def test_the_app_gets_what_the_server_said(api: Api, server: ScriptedServer, telling: Telling) -> None:

@@ -1,5 +1,7 @@
 """Other tools that hook the client's streams, as Sentry's integration does: theirs works, and so does ours."""
 
+import gc
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
@@ -8,7 +10,9 @@ import wrapt
 from openai.resources.chat.completions import AsyncCompletions, Completions
 
 import otel_openai
-from server import CUT, Gate, ScriptedServer, sse
+from otel_openai import _guard
+from otel_openai._streams import StreamWatch
+from server import CUT, Gate, ScriptedServer, chat_stream, sse
 from streamed import CHAT, described, entered, one_stream_was_told
 from support import Api, Told, client, collect
 
@@ -167,3 +171,34 @@ async def test_a_tool_may_return_any_awaitable(server: ScriptedServer, told: Tol
         AsyncCompletions.create = before
 
     one_stream_was_told(told, "closed")
+
+
+class OwnStream:
+    """What a tool gives the app in place of the client's stream: it looks like one, and has no response."""
+
+    def __init__(self, inner: Any) -> None:
+        self._iterator = iter(inner)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._iterator
+
+
+def test_a_stream_that_cannot_be_observed_is_not_kept(
+    server: ScriptedServer, told: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def replaces(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        return OwnStream(wrapped(*args, **kwargs))
+
+    otel_openai.uninstrument()
+    monkeypatch.setattr(Completions, "create", wrapt.FunctionWrapper(Completions.create, replaces))
+    monkeypatch.setattr(_guard, "reraise", False)
+    caplog.set_level(logging.CRITICAL, "otel_openai")  # a report that is kept would keep our frames
+    told.instrument()
+    server.always(sse(*chat_stream("Hel", "lo!")))
+    with client("sync", server.base_url) as made:
+        for _ in range(3):
+            assert len(list(made.chat.completions.create(model="gpt-4o-mini", messages=[], stream=True))) == 4
+
+    assert [span.name for span in told.spans] == ["chat gpt-4o-mini"] * 3
+    gc.collect()
+    assert [kept for kept in gc.get_objects() if type(kept) is StreamWatch] == []

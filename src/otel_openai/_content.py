@@ -6,6 +6,7 @@ Nothing here knows an API: `operations/_*_content.py` say where the pieces are.
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -25,6 +26,7 @@ MARGIN = 4096
 _LOOK_AHEAD = 16  # characters that may belong to the one before a cut
 _LEAST = 256  # bytes; in less, no part says anything
 _MIME_TYPE = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
+_redacting = ContextVar("otel_openai_redacting", default=False)
 _RESERVED = 192  # bytes, for what marks the places where parts or messages were left out
 
 
@@ -59,11 +61,16 @@ class Limits:
         """What the redactor leaves of a piece; None where it drops it, or fails."""
         if self.redact is None:
             return text
+        if _redacting.get():  # it asks a model: what it asks would be redacted without end
+            return None
+        running = _redacting.set(True)
         try:
             left = self.redact(kind, text)
         except Exception as error:  # its message may repeat the piece: only its class is logged
             _guard.report("running `redact`", type(error).__name__)
             return None
+        finally:
+            _redacting.reset(running)
         if left is not None and not isinstance(left, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             _guard.report("running `redact`", f"it returned {type(left).__name__}")
             return None

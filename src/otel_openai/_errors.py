@@ -6,6 +6,7 @@ that are the name of an error.
 """
 
 import re
+from asyncio import CancelledError
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -176,6 +177,12 @@ def from_body(error: object) -> Problem:
         summary=_summary("the server reported an error", None, body),
         message=text(body.get("message"), _MAX_MESSAGE),
     )
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """True for what asyncio, or trio (which is not imported here), raises in a task that is to end."""
+    kind = type(error)
+    return isinstance(error, CancelledError) or (kind.__name__ == "Cancelled" and kind.__module__ == "trio")
 
 
 def billed_answer(error: BaseException) -> Any:

@@ -51,7 +51,7 @@ def run_hook(hook: Callable[..., Any], *args: object) -> None:
     try:
         hook(*args)
     except Exception:
-        contain(f"running the hook {getattr(hook, '__qualname__', hook)!s}")
+        contain(f"running the hook {getattr(hook, '__qualname__', type(hook).__qualname__)}")
 
 
 def report(doing: str, why: str) -> None:

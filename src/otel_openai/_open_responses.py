@@ -35,6 +35,7 @@ class ResponseWatch(StreamWatch):
     def __init__(self, call: Call, session: SessionFacts) -> None:
         super().__init__(call)
         self._session = session
+        reaper.watch(self)
 
     def finished(self, event: Any, status: object) -> None:
         """The server has told the end."""

@@ -8,13 +8,12 @@ import contextlib
 import inspect
 import sys
 import weakref
-from asyncio import CancelledError
 from collections.abc import Mapping
 from time import perf_counter
 from types import FrameType
 from typing import Any
 
-from otel_openai import _guard
+from otel_openai import _errors, _guard
 from otel_openai._call import Call, StreamFacts
 from otel_openai._reaper import reaper
 from otel_openai._streams import exit_behind, is_reader, is_stream, observe, shadow_close
@@ -53,7 +52,6 @@ class _UnreadWatch:
         self._call = call
         self._ended_at: float | None = None
         self._read_whole = False
-        reaper.watch(self)
 
     def delegate(self, stream: Any) -> None:
         """The app has asked for the stream: that is where the call ends now."""
@@ -94,7 +92,7 @@ class _UnreadWatch:
         self._call.end(outcome, stream=self._facts("closed"), at=self._ended_at)
 
     def _failed(self, error: BaseException) -> None:
-        how = "cancelled" if isinstance(error, CancelledError) else "error"
+        how = "cancelled" if _errors.is_cancellation(error) else "error"
         self._call.failed(error, None, self._facts(how))
 
     def _facts(self, how: str) -> StreamFacts | None:
@@ -143,6 +141,7 @@ def observe_unread(call: Call, response: Any) -> None:
     if call.streaming:
         own["parse"] = aparse if is_async else parse
     weakref.finalize(response, watch.dropped).atexit = False
+    reaper.watch(watch)  # at last: what another tool gives in place of a response may have raised above
 
 
 @_guard.contained("observing the stream of a streaming response")

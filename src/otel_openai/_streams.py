@@ -8,13 +8,12 @@ The stream stays the client's own object. Three things are hooked on it: `_itera
 import math
 import sys
 import weakref
-from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from time import perf_counter
 from types import FrameType
 from typing import Any, Protocol
 
-from otel_openai import _guard
+from otel_openai import _errors, _guard
 from otel_openai._call import Call, StreamFacts
 from otel_openai._reaper import reaper
 from otel_openai.operations._base import Outcome
@@ -49,7 +48,6 @@ class StreamWatch:
         self._max_gap = 0.0
         self._ended = False
         self._time = call.chunk_timer()
-        reaper.watch(self)
 
     def feed(self, chunk: Any) -> None:
         """Take note of one chunk. The hot path: nothing here may allocate anything that lasts."""
@@ -103,7 +101,7 @@ class StreamWatch:
 
     def failed(self, error: BaseException) -> None:
         """The stream, or the app's `with` block around it, ended in an exception."""
-        self._end("cancelled" if isinstance(error, CancelledError) else "error", self._read(), error)
+        self._end("cancelled" if _errors.is_cancellation(error) else "error", self._read(), error)
 
     def closed(self, closer: FrameType | None, error: BaseException | None) -> None:
         """The response is being closed: by the app, or from within the iteration, which tells its end by itself."""
@@ -199,6 +197,7 @@ def observe(call: Call, stream: Any) -> None:
     # The response, as another stream may be reading it (`raw.parse(to=...)`). Not at interpreter exit, where the SDK
     # may be gone: the reaper ends what is open before that.
     weakref.finalize(stream.response, watch.dropped).atexit = False
+    reaper.watch(watch)  # at last: what another tool gives in place of a stream may have raised above
 
 
 def _observe(inner: Iterator[Any], watch: StreamWatch) -> Generator[Any, None, None]:
