@@ -151,6 +151,46 @@ def a_metric_is_recorded(_: Watcher) -> Generator[None]:
 LOCKS = [a_processor_ends_a_span, an_attribute_is_set, a_metric_is_recorded]
 
 
+class Closing:
+    """An object of the app that closes what it holds when it is collected."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __del__(self) -> None:
+        self.held.close()
+
+
+async def finaliser(api: Api) -> Any:
+    return Closing(await read(api))
+
+
+async def finaliser_of_a_response(api: Api) -> Any:
+    return Closing(await never_left(api))
+
+
+@pytest.mark.parametrize("keep", [finaliser, finaliser_of_a_response])
+def test_what_a_finaliser_of_the_app_closes_under_a_lock_of_the_sdk_does_not_deadlock(
+    server: ScriptedServer, told: Told, watcher: Watcher, keep: Keep
+) -> None:
+    with client("sync", server.base_url) as made:
+        server.reply(sse(*CHAT.begin, Gate()))
+        kept = [asyncio.run(keep(Api("sync", made)))]
+
+        def collect_under_the_lock() -> None:
+            with watcher.lock:
+                kept.clear()
+                gc.collect()
+
+        thread = threading.Thread(target=collect_under_the_lock, daemon=True)
+        thread.start()
+        thread.join(5)
+
+        assert not thread.is_alive()
+        one_stream_was_told(told, "closed")
+        assert watcher.threads == [REAPER]
+
+
 @pytest.mark.parametrize("keep", KEPT)
 @pytest.mark.parametrize("while_", LOCKS)
 async def test_a_collection_under_a_lock_of_the_sdk_does_not_deadlock(  # noqa: PLR0917 - fixtures
