@@ -11,7 +11,7 @@ import pytest
 from exported import otlp
 from otel_openai._values import listed
 from programs import ARGUMENTS, PLAIN, STREAMS
-from server import Body, ScriptedServer, error_reply, json_reply, sse
+from server import Body, ScriptedServer, error_reply, json_reply, raw_reply, sse
 from support import Api, Told
 
 PLANTED = "Zyxwv"
@@ -43,12 +43,18 @@ def asked(method: str) -> dict[str, Any]:
 
 
 ERROR: Body = {"message": PLANTED, "code": f"{PLANTED}_code", "type": PLANTED, "param": PLANTED}
-BODIES: dict[str, Any] = {method: reply for method, reply in PLAIN.items() if isinstance(reply, Mapping)}
 ENDINGS: dict[str, Callable[[str], Any]] = {
-    "answered": lambda method: json_reply(planted(BODIES[method]), headers={"x-secret": PLANTED}),
+    "answered": lambda method: answered(PLAIN[method]),
     "refused": lambda _: error_reply(400, {"error": ERROR}),
     "an error for an answer": lambda _: json_reply({"error": ERROR}),
 }
+
+
+def answered(reply: Any) -> Any:
+    """The usual answer with marks in it: JSON, or sound."""
+    if not isinstance(reply, Mapping):
+        return raw_reply(PLANTED.encode(), content_type="audio/wav")
+    return json_reply(planted(reply), headers={"x-secret": PLANTED})
 
 
 async def call(api: Api, method: str, **more: Any) -> None:
@@ -71,7 +77,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-@pytest.mark.parametrize("case", [(method, ending) for method in BODIES for ending in ENDINGS], ids=str)
+@pytest.mark.parametrize("case", [(method, ending) for method in PLAIN for ending in ENDINGS], ids=str)
 async def test_no_mark_leaves_with_an_answer(
     api: Api, server: ScriptedServer, told: Told, logged: pytest.LogCaptureFixture, case: tuple[str, str]
 ) -> None:
