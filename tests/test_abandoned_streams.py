@@ -11,6 +11,7 @@ import openai
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
+from programs import settle
 from server import Gate, ScriptedServer, sse
 from streamed import CHAT, described, entered, one_stream_was_told
 from support import Api, Told, client, collect
@@ -123,6 +124,22 @@ async def test_what_the_collector_finds_is_told_by_the_reaper(
     one_stream_was_told(told, KEPT[keep])
     assert watcher.threads == [REAPER]
     assert told.span.status.status_code.name == "UNSET"
+
+
+async def test_a_stream_that_is_dropped_is_told_though_the_app_keeps_its_response(
+    api: Api, server: ScriptedServer, told: Told, watcher: Watcher
+) -> None:
+    server.reply(sse(*CHAT.begin, Gate()))
+    stream = await read(api)
+    response = stream.response
+
+    del stream
+    await collect()
+    await collect()
+
+    one_stream_was_told(told, "abandoned")
+    assert watcher.threads == [REAPER]
+    await settle(response.aclose() if api.is_async else response.close())
 
 
 # The collector runs while its own thread holds a lock of the SDK.

@@ -1,6 +1,7 @@
 """Servers that send nonsense: any field of any body or chunk is dropped, emptied, retyped, doubled or moved.
 
-Whatever comes of that, the app sees what the bare client's app sees, and each call is one span that can be exported, its content as the conventions' schemas have it.
+Whatever comes of that, the app sees what the bare client's app sees, and each call is one span that can be exported,
+with content that is as the conventions have it.
 Answers come from memory here, through the HTTP library's own mock transport: thousands of them in a minute.
 """
 
