@@ -11,6 +11,7 @@ import openai
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
+from programs import settle
 from server import Gate, ScriptedServer, sse
 from streamed import CHAT, described, entered, one_stream_was_told
 from support import Api, Told, client, collect
@@ -125,6 +126,22 @@ async def test_what_the_collector_finds_is_told_by_the_reaper(
     assert told.span.status.status_code.name == "UNSET"
 
 
+async def test_a_stream_that_is_dropped_is_told_though_the_app_keeps_its_response(
+    api: Api, server: ScriptedServer, told: Told, watcher: Watcher
+) -> None:
+    server.reply(sse(*CHAT.begin, Gate()))
+    stream = await read(api)
+    response = stream.response
+
+    del stream
+    await collect()
+    await collect()
+
+    one_stream_was_told(told, "abandoned")
+    assert watcher.threads == [REAPER]
+    await settle(response.aclose() if api.is_async else response.close())
+
+
 # The collector runs while its own thread holds a lock of the SDK.
 
 
@@ -149,6 +166,46 @@ def a_metric_is_recorded(_: Watcher) -> Generator[None]:
 
 
 LOCKS = [a_processor_ends_a_span, an_attribute_is_set, a_metric_is_recorded]
+
+
+class Closing:
+    """An object of the app that closes what it holds when it is collected."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __del__(self) -> None:
+        self.held.close()
+
+
+async def finaliser(api: Api) -> Any:
+    return Closing(await read(api))
+
+
+async def finaliser_of_a_response(api: Api) -> Any:
+    return Closing(await never_left(api))
+
+
+@pytest.mark.parametrize("keep", [finaliser, finaliser_of_a_response])
+def test_what_a_finaliser_of_the_app_closes_under_a_lock_of_the_sdk_does_not_deadlock(
+    server: ScriptedServer, told: Told, watcher: Watcher, keep: Keep
+) -> None:
+    with client("sync", server.base_url) as made:
+        server.reply(sse(*CHAT.begin, Gate()))
+        kept = [asyncio.run(keep(Api("sync", made)))]
+
+        def collect_under_the_lock() -> None:
+            with watcher.lock:
+                kept.clear()
+                gc.collect()
+
+        thread = threading.Thread(target=collect_under_the_lock, daemon=True)
+        thread.start()
+        thread.join(5)
+
+        assert not thread.is_alive()
+        one_stream_was_told(told, "closed")
+        assert watcher.threads == [REAPER]
 
 
 @pytest.mark.parametrize("keep", KEPT)

@@ -319,6 +319,24 @@ async def test_a_stream_that_ends_with_an_empty_response_tells_what_came(
     assert on_span(told)[OUTPUT] == [answer("Hello!", finish_reason="max_output_tokens")]
 
 
+async def test_an_item_that_is_none_costs_no_more_than_itself(
+    api: Api, server: ScriptedServer, telling: Telling
+) -> None:
+    told = telling(capture_content="span")
+    odd = [
+        {"type": f"response.output_item.{kind}", "output_index": 7, "item": item}
+        for kind in ("added", "done")
+        for item in (5, "x", ["x"], None)
+    ]
+    server.reply(sse(*response_stream("Hel", "lo!")[:-1], *odd))
+
+    await api.drain(await ask(api, stream=True))
+
+    content = on_span(told)
+    assert content[INPUT] == [user("Hi")]
+    assert content[OUTPUT][0]["parts"][0] == {"type": "text", "content": "Hello!"}
+
+
 async def test_events_without_index_are_put_together(api: Api, server: ScriptedServer, telling: Telling) -> None:
     """As llama.cpp sends them."""
     told = telling(capture_content="span")

@@ -1,6 +1,7 @@
 """Servers that send nonsense: any field of any body or chunk is dropped, emptied, retyped, doubled or moved.
 
-Whatever comes of that, the app sees what the bare client's app sees, and each call is one span that can be exported.
+Whatever comes of that, the app sees what the bare client's app sees, and each call is one span that can be exported,
+with content that is as the conventions have it.
 Answers come from memory here, through the HTTP library's own mock transport: thousands of them in a minute.
 """
 
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import otel_openai
 from canned import Canned
+from content import on_spans
 from exported import otlp
 from mutations import MUTATIONS, Mutation, mutated
 from programs import ARGUMENTS, STREAMS_AGAIN, settle
@@ -140,7 +142,7 @@ def test_nonsense_from_the_server_is_seen_by_the_app_alone(case: Case, kind: Kin
     def check(mutations: list[Mutation]) -> None:
         canned.put(mutated(case.answer, mutations), case.status, streamed=streamed)
         bare = loop.run_until_complete(run())
-        told.instrument(error_messages=True)
+        told.instrument(error_messages=True, capture_content="both", capture_tool_schemas=True)
         try:
             instrumented = loop.run_until_complete(run())
         finally:
@@ -148,6 +150,7 @@ def test_nonsense_from_the_server_is_seen_by_the_app_alone(case: Case, kind: Kin
 
         assert instrumented.beside(bare) == []
         assert told.span.end_time is not None
+        on_spans(told)
         otlp(told)
         told.clear()
 

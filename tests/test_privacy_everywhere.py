@@ -10,14 +10,28 @@ import pytest
 
 from exported import otlp
 from otel_openai._values import listed
-from programs import ARGUMENTS, PLAIN, STREAMS
-from server import Body, ScriptedServer, error_reply, json_reply, sse
-from support import Api, Told
+from programs import ARGUMENTS, PLAIN, STREAMS, settle
+from seen import KINDS
+from server import Body, ScriptedServer, error_reply, json_reply, raw_reply, sse
+from server.sockets import Await, Close, SocketServer
+from spoken import SPOKEN, Spoken, cases
+from support import Api, Told, client
 
 PLANTED = "Zyxwv"
 TOLD_AS_SENT = {
     # What identifies something, or names it from a short list, and is told on purpose.
-    *("assistant_id", "batch_id", "event", "finish_reason", "id", "model", "name", "object", "previous_response_id"),
+    *(
+        "assistant_id",
+        "batch_id",
+        "conversation_id",
+        "event",
+        "finish_reason",
+        "id",
+        "model",
+        "name",
+        "object",
+        "previous_response_id",
+    ),
     *("response_format", "response_id", "role", "run_id", "service_tier", "status", "system_fingerprint", "thread_id"),
     *("type", "vector_store_id", "video_id"),
 }
@@ -43,12 +57,18 @@ def asked(method: str) -> dict[str, Any]:
 
 
 ERROR: Body = {"message": PLANTED, "code": f"{PLANTED}_code", "type": PLANTED, "param": PLANTED}
-BODIES: dict[str, Any] = {method: reply for method, reply in PLAIN.items() if isinstance(reply, Mapping)}
 ENDINGS: dict[str, Callable[[str], Any]] = {
-    "answered": lambda method: json_reply(planted(BODIES[method]), headers={"x-secret": PLANTED}),
+    "answered": lambda method: answered(PLAIN[method]),
     "refused": lambda _: error_reply(400, {"error": ERROR}),
     "an error for an answer": lambda _: json_reply({"error": ERROR}),
 }
+
+
+def answered(reply: Any) -> Any:
+    """The usual answer with marks in it: JSON, or sound."""
+    if not isinstance(reply, Mapping):
+        return raw_reply(PLANTED.encode(), content_type="audio/wav")
+    return json_reply(planted(reply), headers={"x-secret": PLANTED})
 
 
 async def call(api: Api, method: str, **more: Any) -> None:
@@ -60,9 +80,13 @@ async def call(api: Api, method: str, **more: Any) -> None:
 
 def nothing_leaked(told: Told, logged: pytest.LogCaptureFixture) -> None:
     assert len(told.spans) == 1
+    assert PLANTED.lower() not in left(told, logged)
+
+
+def left(told: Told, logged: pytest.LogCaptureFixture) -> str:
+    """Everything that left the process, in lower case."""
     ours = [record.getMessage() for record in logged.records if record.name.startswith("otel_openai")]
-    leaked = otlp(told).decode("latin-1").lower() + "\n".join(ours).lower()
-    assert PLANTED.lower() not in leaked
+    return otlp(told).decode("latin-1").lower() + "\n".join(ours).lower()
 
 
 @pytest.fixture
@@ -71,7 +95,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-@pytest.mark.parametrize("case", [(method, ending) for method in BODIES for ending in ENDINGS], ids=str)
+@pytest.mark.parametrize("case", [(method, ending) for method in PLAIN for ending in ENDINGS], ids=str)
 async def test_no_mark_leaves_with_an_answer(
     api: Api, server: ScriptedServer, told: Told, logged: pytest.LogCaptureFixture, case: tuple[str, str]
 ) -> None:
@@ -104,3 +128,32 @@ def planted_event(step: bytes) -> bytes:
     with contextlib.suppress(ValueError):
         content = json.dumps(planted(json.loads(content))) + "\n\n"
     return (head + separator + content).encode()
+
+
+@pytest.mark.parametrize("spoken", cases(*SPOKEN))
+async def test_no_mark_leaves_over_websocket(
+    sockets: SocketServer, told: Told, logged: pytest.LogCaptureFixture, spoken: Spoken
+) -> None:
+    """A response, a refused one, and a refused connection."""
+    for kind in KINDS:
+        refusal = {**spoken.refusal, "error": {**spoken.refusal["error"], **ERROR}}
+        script = [*spoken.hello, Await(), *spoken.events, Await(), refusal]
+        sockets.script(*(planted(line) if isinstance(line, dict) else line for line in script), Close(1011, PLANTED))
+        sockets.refuse()
+        url = f"ws://{PLANTED}:{PLANTED}@127.0.0.1:{sockets.port}/{PLANTED}"
+        api = Api(kind, client(kind, sockets.base_url, websocket_base_url=url, api_key=PLANTED))
+        secrets: dict[str, Any] = {"extra_headers": {"x-secret": PLANTED}, "extra_query": {"token": PLANTED}}
+        ask = {**planted(spoken.create), "metadata": {PLANTED: PLANTED}, "response": {"instructions": PLANTED}}
+        with contextlib.suppress(Exception):
+            async with spoken.connected(api, **secrets) as line:
+                await line.send(ask)
+                await line.take(len(spoken.events))
+                await line.send(ask)
+                await line.drain()
+        with contextlib.suppress(Exception):
+            await settle(spoken.connect(api, **secrets).enter())
+        await api.close(api.client)
+
+    assert len(told.spans) > len(KINDS)
+    assert any(PLANTED in str(event) for event in sockets.received)
+    assert PLANTED.lower() not in left(told, logged)

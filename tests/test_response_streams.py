@@ -169,6 +169,17 @@ async def test_a_stream_without_an_end_is_truncated(api: Api, server: ScriptedSe
     assert _told(told) == streamed(server, events, cut)
 
 
+@pytest.mark.parametrize("kind", ["response.created", "response.queued", "response.in_progress"])
+async def test_the_first_event_alone_tells_the_response(
+    api: Api, server: ScriptedServer, told: Told, kind: str
+) -> None:
+    server.reply(sse({**response_stream("Hel")[0], "type": kind}))
+
+    await api.drain(await respond(api, stream=True))
+
+    assert told.attributes["gen_ai.response.id"] == RESPONSE_ID
+
+
 async def test_a_stream_without_any_response_object_is_told(api: Api, server: ScriptedServer, told: Told) -> None:
     events = response_stream("Hel")[4:6]
     server.reply(sse(*events, DONE))

@@ -25,6 +25,7 @@ from server.sockets import Await, Close, SocketServer
 from spoken import CREATE, REALTIME, RESPONSES, SPOKEN, Line, Spoken, cases, described
 from streamed import one_stream_was_told
 from support import Api, Told, attributes_of, client, collect
+from test_barrier import FAULTS, Fault
 
 # The app sees the same.
 
@@ -419,6 +420,49 @@ async def test_faults_of_telemetry_are_contained(
             events = await line.drain()
         assert [event.type for event in events] == [event["type"] for event in spoken.events]
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("spoken", cases(REALTIME, RESPONSES))
+async def test_faults_of_the_sdk_are_contained(
+    talker: Api, sockets: SocketServer, spoken: Spoken, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _guard.reraise = False
+    fault.install(monkeypatch)
+    told = Told()
+    told.instrument(request_hook=fails, response_hook=fails, chunk_timing=True, error_messages=True)
+
+    async def talk() -> None:
+        sockets.script(*whole(spoken))
+        async with spoken.connected(talker) as line:
+            await line.send(spoken.create)
+            events = await line.drain()
+        assert [event.type for event in events] == [event["type"] for event in spoken.events]
+        sockets.script(*spoken.hello, Await(), spoken.refusal, Close())
+        async with spoken.connected(talker) as line:
+            await line.send(spoken.create)
+            assert len(await line.drain()) == 1
+
+    try:
+        fault.on = True
+        await asyncio.create_task(talk())  # in a context of its own, where what cannot be detached stays behind
+        told.points("gen_ai.client.operation.duration")
+        fault.on = False
+
+        told.clear()
+        sockets.script(*whole(spoken))
+        async with spoken.connected(talker) as line:
+            await line.send(spoken.create)
+            await line.drain()
+        assert described(told.span) == spoken.expected("completed", len(spoken.events), sockets)
+        assert told.total("otel_openai.active_requests") == 0
+    finally:
+        otel_openai.uninstrument()
+        told.shutdown()
+
+
+def fails(*_: object) -> None:
+    raise RuntimeError("the hook's own")
 
 
 async def test_an_error_event_is_not_an_error_of_the_session(talker: Api, sockets: SocketServer, told: Told) -> None:

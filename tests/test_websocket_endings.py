@@ -395,6 +395,36 @@ async def test_a_dropped_connection_is_told_by_the_reaper_alone(
     await settle(transport.close())
 
 
+@pytest.mark.parametrize("spoken", cases(REALTIME, RESPONSES))
+async def test_a_finaliser_of_the_apps_that_closes_a_connection_is_told_by_the_reaper(
+    sockets: SocketServer, told: Told, spoken: Spoken
+) -> None:
+    class Closing:
+        def __init__(self, held: Any) -> None:
+            self.held = held
+
+        def __del__(self) -> None:
+            self.held.close()
+
+    watcher = Watcher(told)
+    sockets.script(*spoken.hello, Await(), *spoken.begin)
+    with client("sync", sockets.base_url, websocket_base_url=sockets.websocket_base_url) as made:
+        kept = [Closing((await begun(Api("sync", made), spoken)).connection)]
+
+        def collect_under_a_lock_of_the_sdk() -> None:
+            with watcher.lock:
+                kept.clear()
+                gc.collect()
+
+        thread = threading.Thread(target=collect_under_a_lock_of_the_sdk, daemon=True)
+        thread.start()
+        thread.join(5)
+
+        assert not thread.is_alive()
+        one_stream_was_told(told, "closed")
+        assert watcher.threads == ["otel-openai-reaper"]
+
+
 async def test_a_generator_of_the_apps_that_is_collected_closes_its_responses(
     talker: Api, sockets: SocketServer, told: Told
 ) -> None:

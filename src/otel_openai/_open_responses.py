@@ -3,6 +3,7 @@
 Everything is bounded, and nothing here refers to the connection: its finaliser would never run.
 """
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from otel_openai import _semconv as names
 from otel_openai._call import Call
 from otel_openai._reaper import reaper
-from otel_openai._streams import StreamWatch, exit_behind
+from otel_openai._streams import StreamWatch, is_collected
 from otel_openai._values import count
 from otel_openai.operations._base import Outcome
 
@@ -54,12 +55,12 @@ class ResponseWatch(StreamWatch):
 
     def left(self, error: BaseException | None) -> None:
         """The app will not read it to its end: it closes the connection, or an exception keeps it from that."""
-        if error is None:
-            self._end("closed", self._read())
-        elif exit_behind(error) is None:
-            self.failed(error)
-        else:  # perhaps the garbage collector's
+        if is_collected(sys._getframe(), error):
             self.dropped("closed")
+        elif error is None:
+            self._end("closed", self._read())
+        else:
+            self.failed(error)
 
     def _read(self) -> Outcome | None:
         outcome = StreamWatch._read(self)

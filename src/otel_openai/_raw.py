@@ -16,7 +16,7 @@ from typing import Any
 from otel_openai import _errors, _guard
 from otel_openai._call import Call, StreamFacts
 from otel_openai._reaper import reaper
-from otel_openai._streams import exit_behind, is_reader, is_stream, observe, shadow_close
+from otel_openai._streams import exit_behind, is_collected, is_reader, is_stream, observe, shadow_close
 from otel_openai._values import fields, text
 
 _SENTINEL = "X-Stainless-Raw-Response"  # a header that the client itself sets to choose the mode
@@ -70,7 +70,7 @@ class _UnreadWatch:
         """The app has left its `with` block, for an exception or not."""
         if not reaper.forget(self):
             return
-        if exit_behind(error) is not None:  # perhaps of the garbage collector: nothing is read or told here
+        if is_collected(sys._getframe(), error):  # nothing is read or told here
             reaper.put(lambda: self._finish(response))
         elif error is None or self._read_whole:
             self._finish(response)

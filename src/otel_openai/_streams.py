@@ -107,7 +107,7 @@ class StreamWatch:
         """The response is being closed: by the app, or from within the iteration, which tells its end by itself."""
         if self._ended or self._is_iterated_in(closer):
             return
-        if exit_behind(error) is not None:
+        if is_collected(closer, error):
             self.dropped("abandoned" if is_reader(closer) else "closed")
         elif error is not None:
             self.failed(error)
@@ -290,6 +290,17 @@ def exit_behind(error: BaseException | None) -> GeneratorExit | None:
 
 
 _MAX_CHAIN = 50
+
+
+def is_collected(frame: FrameType | None, error: BaseException | None) -> bool:
+    """Whether this may be the garbage collector's doing: a generator that it closes, or a `__del__` that it runs."""
+    if exit_behind(error) is not None:
+        return True
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_reader(frame: FrameType | None) -> bool:

@@ -104,7 +104,7 @@ class ResponsesContentObserver:
             for text in item.texts.values():
                 text.forget()
             item.texts.clear()
-        item.told = clipped(sent, self._room)
+        item.told = clipped(members(sent), self._room)
         if not is_done:  # it begins empty, and its texts come as deltas
             for delta in _DELTAS.values():
                 if not item.told.get(delta.field):
