@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
@@ -188,11 +188,11 @@ async def finaliser_of_a_response(api: Api) -> Any:
 
 @pytest.mark.parametrize("keep", [finaliser, finaliser_of_a_response])
 def test_what_a_finaliser_of_the_app_closes_under_a_lock_of_the_sdk_does_not_deadlock(
-    server: ScriptedServer, told: Told, watcher: Watcher, keep: Keep
+    server: ScriptedServer, told: Told, watcher: Watcher, keep: Callable[[Api], Coroutine[Any, Any, Any]]
 ) -> None:
     with client("sync", server.base_url) as made:
         server.reply(sse(*CHAT.begin, Gate()))
-        kept = [asyncio.run(keep(Api("sync", made)))]
+        kept: list[Any] = [asyncio.run(keep(Api("sync", made)))]
 
         def collect_under_the_lock() -> None:
             with watcher.lock:

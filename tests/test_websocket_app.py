@@ -430,7 +430,7 @@ async def test_faults_of_the_sdk_are_contained(
     _guard.reraise = False
     fault.install(monkeypatch)
     told = Told()
-    told.instrument(request_hook=fails, response_hook=fails, chunk_timing=True, error_messages=True)
+    told.instrument(request_hook=faulty_hook, response_hook=faulty_hook, chunk_timing=True, error_messages=True)
 
     async def talk() -> None:
         sockets.script(*whole(spoken))
@@ -461,7 +461,7 @@ async def test_faults_of_the_sdk_are_contained(
         told.shutdown()
 
 
-def fails(*_: object) -> None:
+def faulty_hook(*_: object) -> None:
     raise RuntimeError("the hook's own")
 
 
