@@ -6,7 +6,17 @@ from pathlib import Path
 from otel_openai import _semconv as names
 
 PAGE = Path(__file__).parent.parent / "docs" / "telemetry.md"
-OURS = ("gen_ai.", "openai.", "otel_openai.", "server.", "http.", "error.", "exception.")
+OURS = (
+    "gen_ai.",
+    "openai.api.",
+    "openai.request.",
+    "openai.response.",
+    "otel_openai.",
+    "server.",
+    "http.",
+    "error.",
+    "exception.",
+)
 
 
 def written(quoted: str) -> list[str]:

@@ -109,14 +109,14 @@ def cut(spoken: Spoken) -> list[Any]:
     return [*spoken.hello, Await(), *spoken.begin, "not json" * (spoken is REALTIME), CUT]
 
 
-def fails(spoken: Spoken) -> list[Any]:
+def refuses(spoken: Spoken) -> list[Any]:
     return [*spoken.hello, Await(), spoken.refusal, Close(1011, "no")]
 
 
 PROGRAMS: Mapping[str, tuple[Run, Callable[[Spoken], Any]]] = {
     "talks": (talks, whole),
     "loses the connection": (talks, cut),
-    "gets an error": (talks, fails),
+    "gets an error": (talks, refuses),
     "reads bytes": (reads_bytes, whole),
     "reads bytes of a lost connection": (reads_bytes, cut),
     "enters by hand": (enters_by_hand, lambda spoken: [*spoken.hello, Await(), {"type": "some.event"}]),
@@ -125,7 +125,7 @@ PROGRAMS: Mapping[str, tuple[Run, Callable[[Spoken], Any]]] = {
     "forgets to await": (forgets_to_await, whole),
     "is refused": (cannot_connect, lambda _: None),
     **(
-        {"dispatches": (dispatches, whole), "dispatches an error": (dispatches, fails)}
+        {"dispatches": (dispatches, whole), "dispatches an error": (dispatches, refuses)}
         if has("responses.connect")
         else {}
     ),
@@ -284,7 +284,7 @@ async def test_hooks_are_called_with_the_request_and_the_last_event(
 async def test_error_texts_are_told_to_those_who_want_them(talker: Api, sockets: SocketServer, told: Told) -> None:
     otel_openai.uninstrument()
     told.instrument(error_messages=True)
-    sockets.script(*fails(REALTIME))
+    sockets.script(*refuses(REALTIME))
 
     async with REALTIME.connected(talker) as line:
         await line.send(REALTIME.create)
