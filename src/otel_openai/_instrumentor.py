@@ -1,6 +1,7 @@
 """OpenAIInstrumentor: the OpenTelemetry way to switch this package on and off; `instrument()` is a shorthand."""
 
 from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
@@ -21,6 +22,8 @@ class OpenAIInstrumentor(BaseInstrumentor):
         return ("openai >= 1.66, < 4",)
 
     def _instrument(self, **kwargs: Any) -> None:
+        for name in kwargs.keys() - {field.name for field in fields(Config)}:
+            raise TypeError(f"instrument() got an unexpected keyword argument {name!r}")
         config = Config(**kwargs)
         telemetry = Telemetry(config)
         if config.export is not None:
