@@ -45,7 +45,7 @@ class _Item:
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}
-        self.texts: dict[tuple[_Delta, object], Gathered] = {}
+        self.texts: dict[tuple[_Delta, int | None], Gathered] = {}
 
     def value(self) -> dict[str, Any]:
         """The item as far as it came."""
@@ -86,7 +86,8 @@ class ResponsesContentObserver:
         item = self._item(event, event.get("item_id"))
         if item is None:
             return
-        key = (delta, event.get(delta.place))
+        place = event.get(delta.place)
+        key = (delta, place if isinstance(place, int) else None)
         text = item.texts.get(key)
         if text is None:
             if self._texts >= _MAX_TEXTS:
