@@ -146,6 +146,7 @@ async def seen(name: str, spoken: Spoken, kind: Kind) -> Seen:
         await run(spoken, api, see)
         await collect()
         await api.close(api.client)
+        server.listen_to_the_end()
         see.requests = [(request.path.partition("?")[2], sorted(request.headers)) for request in server.requests]
         see.requests += server.received
     see.warnings = [(w.category, steady(str(w.message)), w.filename) for w in warned]

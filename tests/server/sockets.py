@@ -87,6 +87,15 @@ class SocketServer:
         if self._failures and error is None:
             raise self._failures[0]
 
+    def listen_to_the_end(self) -> None:
+        """Wait until everything is in `received` that was sent over connections that are closed by now."""
+
+        async def ended() -> None:
+            if self._speaking:
+                await asyncio.wait(self._speaking, timeout=5)
+
+        asyncio.run_coroutine_threadsafe(ended(), self._loop).result()
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
