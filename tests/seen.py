@@ -76,7 +76,7 @@ class Program:
     """Of the client."""
     kinds: tuple[Kind, ...] = KINDS
     concurrent: bool = False
-    """True where requests run side by side: their log lines interleave as they like."""
+    """True where requests run side by side: log lines interleave, and connections are shared, as it happens."""
 
 
 async def seen(program: Program, kind: Kind) -> Seen:
@@ -105,7 +105,7 @@ async def _seen(program: Program, kind: Kind) -> Seen:
     noted.printed = steady(printed.getvalue())
     noted.logged = [(r.name, r.levelname, r.funcName, steady(r.getMessage())) for r in records]
     if program.concurrent:
-        noted.logged.sort()
+        noted.logged = sorted(set(noted.logged))
     return noted
 
 
