@@ -27,7 +27,7 @@ from otel_openai._transport import current_call
 from otel_openai._values import AttributeValue, text
 from otel_openai.operations._base import Operation, Outcome
 
-SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation", "suppress_language_model_instrumentation")
+_SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation", "suppress_language_model_instrumentation")
 
 
 @dataclass(slots=True)
@@ -352,6 +352,11 @@ class Call:
 _Entered = tuple[Token[Any], Token[Context] | None]
 
 
+def is_suppressed(context: Context) -> bool:
+    """Whether nothing may be told in a context."""
+    return any(map(context.get, _SUPPRESSED))
+
+
 @_guard.contained("starting a span")
 def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dict[str, Any]) -> Call | None:
     """Begin a call, unless instrumentation is suppressed in the caller's context.
@@ -363,7 +368,7 @@ def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dic
         params: The arguments of the app, neither changed nor iterated.
     """
     caller = get_current()
-    if caller and any(map(caller.get, SUPPRESSED)):
+    if caller and is_suppressed(caller):
         return None
     body = params.get("extra_body")
     if isinstance(body, dict):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from opentelemetry.context import Context, get_current
 
 from otel_openai import _guard
-from otel_openai._call import SUPPRESSED, Call
+from otel_openai._call import Call, is_suppressed
 from otel_openai._open_responses import OpenResponses, ResponseWatch, SessionFacts, Waiting
 from otel_openai._providers import Server
 from otel_openai._reaper import reaper
@@ -234,11 +234,6 @@ _NO_FIELDS: _Fields = {}
 def identifier(value: object) -> str | None:
     """A string, whatever else a server may send."""
     return value if isinstance(value, str) else None
-
-
-def is_suppressed(context: Context) -> bool:
-    """Whether nothing may be told in a context."""
-    return any(map(context.get, SUPPRESSED))
 
 
 def _is_of_request(error: _Fields) -> bool:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 from opentelemetry.context import get_current
 
 from otel_openai import _guard
-from otel_openai._sessions import Protocol, Session, identifier, is_suppressed
+from otel_openai._call import is_suppressed
+from otel_openai._sessions import Protocol, Session, identifier
 from otel_openai._streams import exit_behind
 from otel_openai._telemetry import Telemetry
 from otel_openai._values import fields
