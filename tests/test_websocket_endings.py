@@ -425,6 +425,32 @@ async def test_a_finaliser_of_the_apps_that_closes_a_connection_is_told_by_the_r
         assert watcher.threads == ["otel-openai-reaper"]
 
 
+async def test_a_finaliser_of_the_apps_leaves_a_request_that_may_be_refused_to_the_reaper(
+    sockets: SocketServer, told: Told
+) -> None:
+    class Closing:
+        def __init__(self, held: Any) -> None:
+            self.held = held
+
+        def __del__(self) -> None:
+            self.held.close()
+
+    watcher = Watcher(told)
+    sockets.script(*REALTIME.hello, Await(), realtime_error("x"))
+    with client("sync", sockets.base_url, websocket_base_url=sockets.websocket_base_url) as made:
+        line = Line(await settle(REALTIME.connect(Api("sync", made)).enter()))
+        await line.take(len(REALTIME.hello))
+        await line.send(REALTIME.create)
+        await line.take(1)
+        kept = [Closing(line.connection)]
+        del line
+        kept.clear()
+
+    await collect()
+    assert told.attributes["error.type"] == "provider_error"
+    assert watcher.threads == ["otel-openai-reaper"]
+
+
 async def test_a_generator_of_the_apps_that_is_collected_closes_its_responses(
     talker: Api, sockets: SocketServer, told: Told
 ) -> None:

@@ -5,6 +5,7 @@ lane (`stream_id`, Responses). A session must never refer to its connection, or 
 """
 
 import json
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from otel_openai._call import Call, is_suppressed
 from otel_openai._open_responses import OpenResponses, ResponseWatch, SessionFacts, Waiting
 from otel_openai._providers import Server
 from otel_openai._reaper import reaper
-from otel_openai._streams import exit_behind
+from otel_openai._streams import exit_behind, is_collected
 from otel_openai._telemetry import Telemetry
 from otel_openai._values import extra, fields, text
 from otel_openai.operations._base import Operation
@@ -155,10 +156,10 @@ class Session:
     def closed(self, error: BaseException | None) -> None:
         """The app closes the connection, or leaves its `with` block by an exception."""
         self._is_closed = True
-        if exit_behind(error) is None:
-            self._end_all(lambda watch: watch.left(error))
-        else:  # perhaps the garbage collector's
+        if is_collected(sys._getframe(), error):
             reaper.put(lambda: self._end_all(lambda watch: watch.abandoned("closed")))
+        else:
+            self._end_all(lambda watch: watch.left(error))
 
     def abandoned(self) -> None:
         """Nobody holds the connection any more."""
