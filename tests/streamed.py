@@ -1,13 +1,16 @@
 """The streaming APIs as data: how to call each, what the server sends, and what a stream of it has to tell."""
 
 import asyncio
+import gc
+import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import perf_counter, time_ns
 from types import TracebackType
 from typing import Any
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from server import (
     ASSISTANT_ID,
@@ -284,3 +287,35 @@ async def settled(is_so: Callable[[], bool], tries: int = 1000) -> None:
 
 
 Program = Callable[[Api, Streamed, Clock], Awaitable[None]]
+
+
+class Watcher(SpanProcessor):
+    """Holds a lock while a span is ended, as processors do, and notes the thread."""
+
+    def __init__(self, told: Told) -> None:
+        self.lock = threading.Lock()
+        self.threads: list[str] = []
+        self.started: list[Any] = []
+        told.tracer_provider.add_span_processor(self)
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002 - the base class's names
+        self.started.append(span)
+
+    def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002 - see above
+        self.threads.append(threading.current_thread().name)
+        with self.lock:
+            pass
+
+
+def collect_under(lock: AbstractContextManager[Any], kept: list[Any]) -> None:
+    """Empty a list and run the collector while a lock is held, in a thread; it must come to an end."""
+
+    def empty_and_collect() -> None:
+        with lock:
+            kept.clear()
+            gc.collect()
+
+    thread = threading.Thread(target=empty_and_collect, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()

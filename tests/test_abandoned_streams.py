@@ -2,39 +2,19 @@
 
 import asyncio
 import gc
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
 import openai
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from programs import settle
 from server import Gate, ScriptedServer, sse
-from streamed import CHAT, described, entered, one_stream_was_told
+from streamed import CHAT, Watcher, collect_under, described, entered, one_stream_was_told
 from support import Api, Told, client, collect
 
 REAPER = "otel-openai-reaper"
-
-
-class Watcher(SpanProcessor):
-    """Holds a lock while a span is ended, as processors do, and notes the thread."""
-
-    def __init__(self, told: Told) -> None:
-        self.lock = threading.Lock()
-        self.threads: list[str] = []
-        self.started: list[Any] = []
-        told.tracer_provider.add_span_processor(self)
-
-    def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002 - the base class's names
-        self.started.append(span)
-
-    def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002 - see above
-        self.threads.append(threading.current_thread().name)
-        with self.lock:
-            pass
 
 
 @pytest.fixture(autouse=True)
@@ -194,16 +174,7 @@ def test_what_a_finaliser_of_the_app_closes_under_a_lock_of_the_sdk_does_not_dea
         server.reply(sse(*CHAT.begin, Gate()))
         kept: list[Any] = [asyncio.run(keep(Api("sync", made)))]
 
-        def collect_under_the_lock() -> None:
-            with watcher.lock:
-                kept.clear()
-                gc.collect()
-
-        thread = threading.Thread(target=collect_under_the_lock, daemon=True)
-        thread.start()
-        thread.join(5)
-
-        assert not thread.is_alive()
+        collect_under(watcher.lock, kept)
         one_stream_was_told(told, "closed")
         assert watcher.threads == [REAPER]
 
@@ -217,16 +188,8 @@ async def test_a_collection_under_a_lock_of_the_sdk_does_not_deadlock(  # noqa: 
     await api.drain(await CHAT.open(api))
     kept = [await keep(api)]
 
-    def collect_under_the_lock() -> None:
-        with while_(watcher):
-            kept.clear()
-            gc.collect()
+    collect_under(while_(watcher), kept)
 
-    thread = threading.Thread(target=collect_under_the_lock, daemon=True)
-    thread.start()
-    thread.join(5)
-
-    assert not thread.is_alive()
     await collect()
     await collect()
     assert [span.attributes["otel_openai.stream.outcome"] for span in told.spans if span.attributes] == [

@@ -1,16 +1,13 @@
 """Every way that a response over WebSocket can end, and what is told of it."""
 
 import asyncio
-import gc
 import socket
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import openai
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
 import otel_openai
@@ -19,7 +16,7 @@ from server import CUT, Gate, ScriptedServer, error_reply, response_stream
 from server.realtime import realtime_error, realtime_stream
 from server.sockets import Await, Close, SocketServer
 from spoken import CREATE, REALTIME, RESPONSES, SPOKEN, Line, Spoken, cases, described
-from streamed import one_stream_was_told, seconds, settled
+from streamed import Watcher, collect_under, one_stream_was_told, seconds, settled
 from support import Api, Told, attributes_of, client, collect
 
 # As the server ends them.
@@ -346,20 +343,6 @@ async def test_a_timeout_of_the_apps_ends_nothing(sockets: SocketServer, told: T
 # As nobody ends them.
 
 
-class Watcher(SpanProcessor):
-    """Holds a lock while a span is ended, as processors do, and notes the thread."""
-
-    def __init__(self, told: Told) -> None:
-        self.lock = threading.Lock()
-        self.threads: list[str] = []
-        told.tracer_provider.add_span_processor(self)
-
-    def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002 - the base class's names
-        self.threads.append(threading.current_thread().name)
-        with self.lock:
-            pass
-
-
 async def begun(talker: Api, spoken: Spoken) -> Line:
     """A connection with one response under way, that nobody closes."""
     line = Line(await settle(spoken.connect(talker).enter()))
@@ -378,16 +361,7 @@ async def test_a_dropped_connection_is_told_by_the_reaper_alone(
     kept = [await begun(talker, spoken)]
     transport = kept[0].connection._connection
 
-    def collect_under_a_lock_of_the_sdk() -> None:
-        with watcher.lock:
-            kept.clear()
-            gc.collect()
-
-    thread = threading.Thread(target=collect_under_a_lock_of_the_sdk, daemon=True)
-    thread.start()
-    thread.join(5)
-
-    assert not thread.is_alive()
+    collect_under(watcher.lock, kept)
     await collect()
     assert described(told.span) == spoken.expected("abandoned", len(spoken.begin), sockets)
     assert watcher.threads == ["otel-openai-reaper"]
@@ -411,16 +385,7 @@ async def test_a_finaliser_of_the_apps_that_closes_a_connection_is_told_by_the_r
     with client("sync", sockets.base_url, websocket_base_url=sockets.websocket_base_url) as made:
         kept = [Closing((await begun(Api("sync", made), spoken)).connection)]
 
-        def collect_under_a_lock_of_the_sdk() -> None:
-            with watcher.lock:
-                kept.clear()
-                gc.collect()
-
-        thread = threading.Thread(target=collect_under_a_lock_of_the_sdk, daemon=True)
-        thread.start()
-        thread.join(5)
-
-        assert not thread.is_alive()
+        collect_under(watcher.lock, kept)
         one_stream_was_told(told, "closed")
         assert watcher.threads == ["otel-openai-reaper"]
 
