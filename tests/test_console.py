@@ -442,6 +442,69 @@ def test_the_usage_table_is_read_from_the_metrics() -> None:
     """)
 
 
+def test_a_terminal_that_is_too_narrow_for_the_table_gets_its_numbers_in_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Terminal()
+    provider = MeterProvider([UsageTable(stream)], shutdown_on_exit=False)
+    meter = provider.get_meter("otel_openai")
+    record_calls(meter, [2.5, 2.5, 2.5])
+    named = {**NAMED, "gen_ai.request.model": "meta-llama/Llama-3.3-70B-Instruct-Turbo"}
+    record_calls(meter, [0.25], {**named, "error.type": "rate_limit_exceeded"})
+    meter.create_histogram("gen_ai.client.operation.time_to_first_chunk", "s").record(0.3, NAMED)
+    observe(meter, "gen_ai.client.inference.usage.input_tokens", (12_000, {}))
+    observe(meter, "gen_ai.client.inference.usage.output_tokens", (678, {}))
+    observe(meter, "otel_openai.finish_reasons", (3, {"otel_openai.finish_reason": "stop"}))
+
+    provider.shutdown()
+
+    assert stream.getvalue() == block("""
+    Usage by model
+
+    gpt-x at api.example.com
+      calls        3
+      tokens       12,000 in, 678 out
+      time         p50 2.50 s, p95 2.50 s
+      first token  300 ms
+      finish       stop 3
+
+    meta-llama/Llama-3.3-70B-Instruct-Turbo at api.example.com
+      calls   1
+      time    p50 250 ms, p95 250 ms
+      errors  rate_limit_exceeded 1
+    """)
+
+
+def test_streams_without_usage_are_explained() -> None:
+    stream, provider = usage_of()
+    meter = provider.get_meter("otel_openai")
+    outcome = "otel_openai.stream.outcome"
+    asked: dict[str, AttributeValue] = {**NAMED, "gen_ai.request.model": "asked"}
+    closed: dict[str, AttributeValue] = {**NAMED, "gen_ai.request.model": "closed"}
+    for attributes in (NAMED, asked, closed):
+        record_calls(meter, [1.0], attributes)
+    observe(
+        meter,
+        "otel_openai.streams",
+        (1, {outcome: "completed"}),
+        (1, {**asked, outcome: "completed"}),
+        (1, {**closed, outcome: "closed"}),
+    )
+    observe(meter, "gen_ai.client.inference.usage.input_tokens", (9, asked))
+
+    provider.shutdown()
+
+    assert stream.getvalue().split("\n\n")[1:] == [
+        "asked at api.example.com\n  streams  completed 1",
+        "closed at api.example.com\n  streams  closed 1",
+        (
+            "gpt-x at api.example.com\n"
+            "  tokens   none: streams tell them only where asked (stream_usage=True)\n"
+            "  streams  completed 1\n"
+        ),
+    ]
+
+
 def test_calls_that_name_no_model_are_told_under_the_one_that_answered_or_by_what_they_did() -> None:
     stream, provider = usage_of()
     meter = provider.get_meter("otel_openai")

@@ -25,14 +25,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from opentelemetry.sdk.metrics.export import MetricsData
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 _SCOPE = "otel_openai"
 _HTTPS = 443
 _UNKNOWN = "-"
+_ANY_WIDTH = 10_000
 
 _Histogram: TypeAlias = HistogramDataPoint | ExponentialHistogramDataPoint
 _DataPoint: TypeAlias = _Histogram | NumberDataPoint
+
+# Columns of tokens, and the metrics that tell them.
+_TOKENS = {
+    "in": sc.METRIC_INFERENCE_USAGE + "input_tokens",
+    "cached": sc.METRIC_INFERENCE_USAGE + "cache_read.input_tokens",
+    "out": sc.METRIC_INFERENCE_USAGE + "output_tokens",
+    "reasoning": sc.METRIC_INFERENCE_USAGE + "reasoning.output_tokens",
+}
 
 # What a row is named after: the first of these that is told. A run names no model in its request, a search none at all.
 _NAMES = (sc.REQUEST_MODEL, sc.RESPONSE_MODEL, sc.OPERATION_NAME)
@@ -41,10 +50,7 @@ _NAMES = (sc.REQUEST_MODEL, sc.RESPONSE_MODEL, sc.OPERATION_NAME)
 _LABELS = {
     sc.METRIC_DURATION: "",
     sc.METRIC_TIME_TO_FIRST_CHUNK: "",
-    sc.METRIC_INFERENCE_USAGE + "input_tokens": "",
-    sc.METRIC_INFERENCE_USAGE + "cache_read.input_tokens": "",
-    sc.METRIC_INFERENCE_USAGE + "output_tokens": "",
-    sc.METRIC_INFERENCE_USAGE + "reasoning.output_tokens": "",
+    **dict.fromkeys(_TOKENS.values(), ""),
     sc.METRIC_FINISH_REASONS: sc.FINISH_REASON,
     sc.METRIC_TOOL_CALLS: sc.TOOL_NAME,
     sc.METRIC_STREAMS: sc.STREAM_OUTCOME,
@@ -78,7 +84,7 @@ class _Usage:
         return sum(point.count for point in self.histograms[sc.METRIC_DURATION])
 
     def tokens(self, kind: str) -> str:
-        counts = self.counts.get(sc.METRIC_INFERENCE_USAGE + kind)
+        counts = self.counts.get(_TOKENS[kind])
         return _UNKNOWN if counts is None else number(counts.total())
 
     def duration(self, quantile: float) -> str:
@@ -90,8 +96,18 @@ class _Usage:
         count = sum(point.count for point in points)
         return seconds(sum(point.sum for point in points) / count) if count else _UNKNOWN
 
+    def columns(self) -> Iterator[tuple[str, str]]:
+        """What the columns tell, in words: for a terminal that has no room for them."""
+        yield "calls", number(self.calls())
+        told = {kind: self.tokens(kind) for kind in _TOKENS}
+        yield "tokens", ", ".join(f"{tokens} {kind}" for kind, tokens in told.items() if tokens != _UNKNOWN)
+        yield "time", f"p50 {self.duration(0.5)}, p95 {self.duration(0.95)}"
+        yield "first token", self.first_token()
+
     def notes(self) -> Iterator[tuple[str, str]]:
         """What has no column, because most models have little of it."""
+        if self.tokens("in") == _UNKNOWN and self.counts[sc.METRIC_STREAMS]["completed"]:
+            yield "tokens", "none: streams tell them only where asked (stream_usage=True)"
         if self.cost is not None:
             yield "cost", dollars(self.cost)
         kinds = (
@@ -141,7 +157,7 @@ class UsageTable(MetricReader):
     @contained("printing the usage table")
     def _print(self, metrics_data: MetricsData) -> None:
         usage = _read(metrics_data)
-        if usage and (text := render(self._stream, "", _table(usage), *_notes(usage))) != self._printed:
+        if usage and (text := render(self._stream, "", _Report(usage))) != self._printed:
             self._printed = text
             write(self._stream, text)
 
@@ -162,6 +178,19 @@ def _read(data: MetricsData) -> list[tuple[str, str, _Usage]]:
     return sorted(rows, key=lambda row: (-row[2].calls(), row[:2]))
 
 
+class _Report:
+    """The table, and below it what has no column; everything there, where the terminal is narrower than the table."""
+
+    def __init__(self, usage: Sequence[tuple[str, str, _Usage]]) -> None:
+        self._usage = usage
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        table = _table(self._usage)
+        fits = console.measure(table, options=options.update_width(_ANY_WIDTH)).maximum <= options.max_width
+        yield table if fits else Text("Usage by model", style="bold")
+        yield from _notes(self._usage, with_columns=not fits)
+
+
 def _table(usage: Sequence[tuple[str, str, _Usage]]) -> Table:
     table = Table(
         title="Usage by model",
@@ -173,7 +202,7 @@ def _table(usage: Sequence[tuple[str, str, _Usage]]) -> Table:
     )
     for title in ("model", "server"):
         table.add_column(title, overflow="fold")
-    for title in ("calls", "errors", "in", "cached", "out", "reasoning", "time p50", "p95", "first token"):
+    for title in ("calls", "errors", *_TOKENS, "time p50", "p95", "first token"):
         table.add_column(title, justify="right", no_wrap=True)
     for model, server, used in usage:
         table.add_row(
@@ -181,10 +210,7 @@ def _table(usage: Sequence[tuple[str, str, _Usage]]) -> Table:
             Text(server),
             number(used.calls()),
             Text(number(used.errors.total()), style="red" if used.errors else ""),
-            used.tokens("input_tokens"),
-            used.tokens("cache_read.input_tokens"),
-            used.tokens("output_tokens"),
-            used.tokens("reasoning.output_tokens"),
+            *map(used.tokens, _TOKENS),
             used.duration(0.5),
             used.duration(0.95),
             used.first_token(),
@@ -192,9 +218,10 @@ def _table(usage: Sequence[tuple[str, str, _Usage]]) -> Table:
     return table
 
 
-def _notes(usage: Sequence[tuple[str, str, _Usage]]) -> Iterator[RenderableType]:
+def _notes(usage: Sequence[tuple[str, str, _Usage]], *, with_columns: bool) -> Iterator[RenderableType]:
     for model, server, used in usage:
-        if notes := list(used.notes()):
+        columns = used.columns() if with_columns else ()
+        if notes := [(kind, words) for kind, words in (*columns, *used.notes()) if words not in {"", _UNKNOWN}]:
             grid = Table.grid(padding=(0, 2, 0, 0))
             for kind, words in notes:
                 grid.add_row(f"  {kind}", Text(words))
