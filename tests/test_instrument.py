@@ -11,6 +11,7 @@ from opentelemetry.trace import NoOpTracerProvider
 
 import otel_openai
 from otel_openai import OpenAIInstrumentor
+from otel_openai.redactors import secrets
 from programs import ARGUMENTS, entered, settle
 from server import ScriptedServer, chat, chat_stream, openai_error, sse
 from support import MESSAGES, Api, Told, attributes_of
@@ -50,6 +51,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
         r"instrument\(tracer_provider=\.\.\.\) takes a TracerProvider, not 'otlp'",
     ),
     ({"tracer_provider": 5}, TypeError, r"tracer_provider=\.\.\.\) takes a TracerProvider, not 5"),
+    ({"tracer_provider": TracerProvider}, TypeError, r"tracer_provider=\.\.\.\) takes a TracerProvider, not <class"),
     ({"meter_provider": TracerProvider()}, TypeError, r"meter_provider=\.\.\.\) takes a MeterProvider"),
     ({"logger_provider": object()}, TypeError, r"logger_provider=\.\.\.\) takes a LoggerProvider"),
     ({"export": "jaeger"}, ValueError, r"export=\.\.\.\) takes None, 'otlp' or 'console', not 'jaeger'"),
@@ -57,8 +59,10 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"export": ["otlp"]}, ValueError, r"export=\.\.\.\) takes None, 'otlp' or 'console', not \['otlp'\]"),
     ({"error_messages": "yes"}, TypeError, r"error_messages=\.\.\.\) takes True or False, not 'yes'"),
     ({"chunk_timing": 1}, TypeError, r"chunk_timing=\.\.\.\) takes True or False, not 1"),
-    ({"request_hook": "hook"}, TypeError, r"request_hook=\.\.\.\) takes a callable that is not async, not 'hook'"),
-    ({"response_hook": a_call}, TypeError, r"response_hook=\.\.\.\) takes a callable that is not async, not <func"),
+    ({"request_hook": "hook"}, TypeError, r"request_hook=\.\.\.\) takes a callable of two arguments .* not 'hook'"),
+    ({"request_hook": id}, TypeError, r"request_hook=\.\.\.\) takes a callable of two arguments .* not <built-in"),
+    ({"response_hook": a_call}, TypeError, r"response_hook=\.\.\.\) takes .* that is not async, not <func"),
+    ({"redact": str.upper}, TypeError, r"redact=\.\.\.\) takes a callable of two arguments .* not <method"),
     ({"providers": ["h"]}, TypeError, r"providers=\.\.\.\) takes a mapping of host to provider name, both strings"),
     ({"providers": {"h": None}}, TypeError, r"providers=\.\.\.\) takes a mapping .* not \{'h': None\}"),
     ({"providers": {"": "vllm"}}, ValueError, r"providers=\.\.\.\) takes host names without scheme, port or path"),
@@ -66,9 +70,10 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"providers": {"h:8000": "vllm"}}, ValueError, r"without scheme, port or path"),
     ({"providers": {"*.h": "vllm"}}, ValueError, r"'\.example\.com' for every host below it\), not '\*\.h'"),
     ({"stream_usage": 1}, TypeError, r"stream_usage=\.\.\.\) takes True or False, not 1"),
-    ({"cost": "openai"}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not 'openai'"),
-    ({"cost": a_call}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not <func"),
-    ({"cost": None}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable that is not async, not None"),
+    ({"cost": "openai"}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable of one argument .* not 'openai'"),
+    ({"cost": a_call}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable .* that is not async, not <func"),
+    ({"cost": secrets}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable of one argument .* not <func"),
+    ({"cost": None}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable .*, not None"),
     ({"propagate": "llm.test"}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection of host names"),
     ({"propagate": None}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection .*, not None"),
     ({"propagate": [5]}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection .*, not \[5\]"),

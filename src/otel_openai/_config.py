@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from typing import Any, Literal
 
 from opentelemetry._logs import LoggerProvider
@@ -51,15 +51,15 @@ class Config:
             ("logger_provider", "get_logger"),
         ):
             provider = getattr(self, name)
-            _check(provider is None or callable(getattr(provider, method, None)), name, f"a {_title(name)}", provider)
+            good = provider is None or (callable(getattr(provider, method, None)) and not isinstance(provider, type))
+            _check(good, name, f"a {_title(name)}", provider)
         for name in ("capture_tool_schemas", "error_messages", "chunk_timing", "stream_usage"):
             _check(isinstance(getattr(self, name), bool), name, "True or False", getattr(self, name))
         for name in ("redact", "request_hook", "response_hook"):
             hook = getattr(self, name)
-            good = hook is None or (callable(hook) and not iscoroutinefunction(hook))
-            _check(good, name, "a callable that is not async", hook)
-        good = isinstance(self.cost, bool) or (callable(self.cost) and not iscoroutinefunction(self.cost))
-        _check(good, "cost", "True, False, or a callable that is not async", self.cost)
+            _check(hook is None or _takes(hook, 2), name, "a callable of two arguments that is not async", hook)
+        good = isinstance(self.cost, bool) or _takes(self.cost, 1)
+        _check(good, "cost", "True, False, or a callable of one argument that is not async", self.cost)
         self._check_content()
         if self.export is not None and self.export not in _EXPORTS:
             choices = " or ".join(map(repr, _EXPORTS))
@@ -79,6 +79,21 @@ class Config:
             _check(isinstance(limit, int) and not isinstance(limit, bool), name, "a whole number", limit)
             if limit < least:
                 raise ValueError(f"instrument({name}=...) takes a whole number of {least} or more, not {limit!r}")
+
+
+def _takes(hook: object, count: int) -> bool:
+    """Whether the app's function can be called with so many arguments. Where nothing says how many, it is believed."""
+    if not callable(hook) or iscoroutinefunction(hook):
+        return False
+    try:
+        parameters = signature(hook)
+    except (TypeError, ValueError):
+        return True
+    try:
+        parameters.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def _check_providers(providers: Any) -> None:
