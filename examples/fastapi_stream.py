@@ -52,7 +52,9 @@ class StreamedAnswer(StreamingResponse):
 def service(model: str) -> FastAPI:
     """The web service."""
     client = AsyncOpenAI()
-    app = FastAPI(telemetry={"operation_spans": False})  # one span a request, not one for each step of it as well
+    # One span a request, not one for each step of it as well. It tells the address, here with the question in it: where
+    # that must not leave, take it by POST.
+    app = FastAPI(telemetry={"operation_spans": False})
 
     @app.get("/ask")
     async def ask(question: str) -> StreamingResponse:  # pyright: ignore[reportUnusedFunction] - FastAPI uses it

@@ -138,8 +138,8 @@ _REQUESTS = Row(
         Panel(
             "Errors by type",
             "Share of all requests. rate_limit_exceeded: slow down. insufficient_quota: pay. context_length_exceeded: "
-            "prompts have grown. APITimeoutError, APIConnectionError: the server or the network. CancelledError: the "
-            "application gave up.",
+            "prompts have grown. APITimeoutError, APIConnectionError: the server or the network. Cancelled, "
+            "CancelledError: the application gave up.",
             (
                 Query(
                     share_by("error_type", rate(CALLS, 'error_type!=""'), rate(CALLS), nothing="no errors"),
@@ -255,7 +255,8 @@ _ANSWERS = Row(
         Panel(
             "Stream outcomes",
             "Share of all streams. abandoned: the application forgets to close them (alert: OpenAIStreamsAbandoned). "
-            "truncated: the server stops too early. error: the connection breaks. closed: users go away.",
+            "truncated: the server stops too early (alert: OpenAIStreamsTruncated). error: the connection breaks. "
+            "closed: users go away.",
             (
                 Query(
                     share_by("otel_openai_stream_outcome", rate(_STREAMS), rate(_STREAMS)),

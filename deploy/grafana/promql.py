@@ -9,7 +9,8 @@ _FILTER = f'{_SERVER}, gen_ai_operation_name=~"$operation"'
 RECENT = "5m"
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 OPEN = f"otel_openai_active_requests{{{_FILTER}}}"
-FAILED = 'error_type!~"|CancelledError"'  # a task that its own application cancelled is no failure of the server
+# A task that its own application cancelled, by asyncio or trio, is no failure of the server.
+FAILED = 'error_type!~"|Cancelled(Error)?"'
 NOT_MEDIA = 'gen_ai_operation_name!="generate_content"'  # images and transcriptions, whose first output takes its time
 CUT_OFF = 'otel_openai_finish_reason=~"length|max_output_tokens"'
 
