@@ -9,9 +9,12 @@ from server import (
     ABSENT,
     ASSISTANT_ID,
     RUN_ID,
+    SESSION_ID,
     THREAD_ID,
     VECTOR_STORE_ID,
+    Reply,
     Scripted,
+    agent_session,
     batch,
     chat,
     chat_stream,
@@ -34,6 +37,7 @@ from server import (
     sse,
     transcription,
     transcription_stream,
+    turn_stream,
     video,
 )
 from support import MESSAGES, Api, has, raw_form, streams
@@ -42,6 +46,10 @@ STREAMS_AGAIN = streams("responses.retrieve")
 PARSE = "chat.completions.parse" if has("chat.completions.parse") else "beta.chat.completions.parse"
 CHAT_HELPER = "chat.completions.stream" if has("chat.completions.stream") else "beta.chat.completions.stream"
 
+_INPUT = {
+    "type": "agent.session.input.message",
+    "input": [{"role": "user", "content": [{"type": "input_text", "text": "Say hello."}]}],
+}
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "chat.completions.create": {"model": "gpt-4o-mini", "messages": MESSAGES},
     PARSE: {"model": "gpt-4o-mini", "messages": MESSAGES},
@@ -72,6 +80,13 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "beta.threads.create_and_run": {"assistant_id": ASSISTANT_ID},
     "beta.threads.runs.create": {"thread_id": THREAD_ID, "assistant_id": ASSISTANT_ID},
     "beta.threads.runs.submit_tool_outputs": {"thread_id": THREAD_ID, "run_id": RUN_ID, "tool_outputs": []},
+    "beta.agents.sessions.create": {
+        "agent": {"model": "gpt-6-astra", "instructions": "Be brief."},
+        "environment": {"type": "none"},
+        "input": "Say hello.",
+    },
+    "beta.agents.sessions.events.create": {"session_id": SESSION_ID, "events": [_INPUT]},
+    "beta.agents.sessions.events.stream": {"session_id": SESSION_ID},
 }
 """Every method that is observed, and the arguments of a usual call."""
 
@@ -105,6 +120,8 @@ _PLAIN: Mapping[str, Scripted] = {
     "beta.threads.create_and_run": run(),
     "beta.threads.runs.create": run(),
     "beta.threads.runs.submit_tool_outputs": run(),
+    "beta.agents.sessions.create": agent_session("in_progress"),
+    "beta.agents.sessions.events.create": Reply(202),
 }
 PLAIN: Mapping[str, Scripted] = {method: reply for method, reply in _PLAIN.items() if has(method)}
 """The usual answers of the methods that this version of the client has."""
@@ -121,6 +138,7 @@ _STREAMS: Mapping[str, Scripted] = {
     "beta.threads.create_and_run": sse(*run_stream()),
     "beta.threads.runs.create": sse(*run_stream()),
     "beta.threads.runs.submit_tool_outputs": sse(*run_stream()),
+    "beta.agents.sessions.create": sse(*turn_stream()),
 }
 STREAMS: Mapping[str, Scripted] = {method: reply for method, reply in _STREAMS.items() if streams(method)}
 """The usual streams of the methods that stream in this version of the client."""
