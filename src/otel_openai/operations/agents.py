@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_openai import _semconv as names
-from otel_openai._values import MAX_INT, MAX_ITEMS, AttributeValue, Rule, fields, listed, mapped, text
+from otel_openai._values import MAX_INT, AttributeValue, Rule, fields, listed, mapped, text
 from otel_openai.operations._base import Operation, Outcome
-from otel_openai.operations._choices import ToolCalls
+from otel_openai.operations._choices import MAX_CHOICES, ToolCalls
 from otel_openai.operations._once import is_first
 from otel_openai.operations._request import not_auto, only_true, output_type, reasoning_level
 from otel_openai.operations._usage import read_usage
@@ -175,7 +175,7 @@ class SessionObserver:
         if turn.get("subagent_id") is not None:
             return
         reason = _TURN_ENDS[event.type]
-        if is_counted and len(self._reasons) < MAX_ITEMS:
+        if is_counted and len(self._reasons) < MAX_CHOICES:
             self._reasons.append(reason)
         self._turn_ended(turn_id)
         if reason == names.FINISH_ERROR:
