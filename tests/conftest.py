@@ -8,6 +8,7 @@ import pytest
 
 import otel_openai
 from otel_openai import _guard
+from otel_openai.operations import _once
 from server import ScriptedServer
 from server.sockets import SocketServer
 from support import Api, Told, client
@@ -19,6 +20,12 @@ def faults_are_seen() -> Iterator[None]:
     _guard.reraise = True
     yield
     _guard.reraise = False
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_counted() -> None:
+    """What is counted once in a process is counted once in a test."""
+    _once._seen.clear()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,9 +9,13 @@ from server import (
     ABSENT,
     ASSISTANT_ID,
     RUN_ID,
+    SESSION_ID,
     THREAD_ID,
     VECTOR_STORE_ID,
+    Reply,
     Scripted,
+    agent_call,
+    agent_session,
     batch,
     chat,
     chat_stream,
@@ -24,6 +28,7 @@ from server import (
     embeddings,
     image_stream,
     images,
+    item_event,
     moderation,
     raw_reply,
     response,
@@ -34,14 +39,20 @@ from server import (
     sse,
     transcription,
     transcription_stream,
+    turn_stream,
     video,
 )
 from support import MESSAGES, Api, has, raw_form, streams
 
 STREAMS_AGAIN = streams("responses.retrieve")
+LISTEN = "beta.agents.sessions.events.stream"
 PARSE = "chat.completions.parse" if has("chat.completions.parse") else "beta.chat.completions.parse"
 CHAT_HELPER = "chat.completions.stream" if has("chat.completions.stream") else "beta.chat.completions.stream"
 
+_INPUT = {
+    "type": "agent.session.input.message",
+    "input": [{"role": "user", "content": [{"type": "input_text", "text": "Say hello."}]}],
+}
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "chat.completions.create": {"model": "gpt-4o-mini", "messages": MESSAGES},
     PARSE: {"model": "gpt-4o-mini", "messages": MESSAGES},
@@ -72,6 +83,13 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "beta.threads.create_and_run": {"assistant_id": ASSISTANT_ID},
     "beta.threads.runs.create": {"thread_id": THREAD_ID, "assistant_id": ASSISTANT_ID},
     "beta.threads.runs.submit_tool_outputs": {"thread_id": THREAD_ID, "run_id": RUN_ID, "tool_outputs": []},
+    "beta.agents.sessions.create": {
+        "agent": {"model": "gpt-6-astra", "instructions": "Be brief."},
+        "environment": {"type": "none"},
+        "input": "Say hello.",
+    },
+    "beta.agents.sessions.events.create": {"session_id": SESSION_ID, "events": [_INPUT]},
+    "beta.agents.sessions.events.stream": {"session_id": SESSION_ID},
 }
 """Every method that is observed, and the arguments of a usual call."""
 
@@ -105,6 +123,8 @@ _PLAIN: Mapping[str, Scripted] = {
     "beta.threads.create_and_run": run(),
     "beta.threads.runs.create": run(),
     "beta.threads.runs.submit_tool_outputs": run(),
+    "beta.agents.sessions.create": agent_session("in_progress"),
+    "beta.agents.sessions.events.create": Reply(202),
 }
 PLAIN: Mapping[str, Scripted] = {method: reply for method, reply in _PLAIN.items() if has(method)}
 """The usual answers of the methods that this version of the client has."""
@@ -121,6 +141,7 @@ _STREAMS: Mapping[str, Scripted] = {
     "beta.threads.create_and_run": sse(*run_stream()),
     "beta.threads.runs.create": sse(*run_stream()),
     "beta.threads.runs.submit_tool_outputs": sse(*run_stream()),
+    "beta.agents.sessions.create": sse(*turn_stream()),
 }
 STREAMS: Mapping[str, Scripted] = {method: reply for method, reply in _STREAMS.items() if streams(method)}
 """The usual streams of the methods that stream in this version of the client."""
@@ -170,7 +191,8 @@ def drain(method: str, reply: Scripted, *, spans: int = 1, **arguments: Any) -> 
 
     async def run(api: Api, see: Any) -> None:
         with see.raising():
-            stream = await api.call(method, **{**ARGUMENTS[method], "stream": True, **arguments})
+            asked = {"stream": True} if streams(method) else {}
+            stream = await api.call(method, **{**ARGUMENTS[method], **asked, **arguments})
             see(stream, type(stream), stream.response)
             async for chunk in api.iterate(stream):
                 see(chunk)
@@ -238,6 +260,14 @@ def every_mode() -> dict[str, Program]:
     programs["responses.stream"] = helper("responses.stream", STREAMS["responses.create"])
     for method, bypassed in RUN_HELPERS.items():
         programs[method] = run_helper(method, STREAMS[bypassed])
+    if has(LISTEN):
+        programs[LISTEN] = drain(LISTEN, sse(*turn_stream()))
+        programs[f"{LISTEN} raw"] = raw(LISTEN, sse(*turn_stream()))
+        programs[f"{LISTEN} in a streaming response"] = streaming(LISTEN, sse(*turn_stream()), "parse")
+        idle: Scripted = agent_session("idle")
+        called = sse(*turn_stream()[:4], item_event(agent_call()), *turn_stream()[4:])
+        programs["beta.agents.sessions.stream"] = Program(runs_a_turn, (idle, called, Reply(202), Reply(202)), spans=3)
+        programs["beta.agents.sessions.create result"] = Program(waits_for_a_turn, (called, Reply(202)), spans=2)
     programs["vector_stores.search iterated"] = Program(iterates_over_a_search, [PLAIN["vector_stores.search"]])
     return programs
 
@@ -274,6 +304,28 @@ def run_helper(method: str, reply: Scripted) -> Program:
             see(await settle(events.get_final_run_steps()))  # the stream told of none
 
     return Program(run, (reply,))
+
+
+def _weather(arguments: Any) -> Any:
+    return {"sunny": arguments}
+
+
+async def runs_a_turn(api: Api, see: Any) -> None:
+    """A program that gives an agent something to do, and a tool."""
+    given = {"input": "Say hello.", "tool_handlers": {"get_weather": _weather}}
+    manager = api.client.beta.agents.sessions.stream(SESSION_ID, **given)
+    see(type(manager))
+    async with entered(manager) as events:
+        async for event in api.iterate(events):
+            see(event)
+
+
+async def waits_for_a_turn(api: Api, see: Any) -> None:
+    """A program that makes a session for one turn, and takes its result."""
+    method = "beta.agents.sessions.create"
+    events = await api.call(method, **ARGUMENTS[method], tool_handlers={"get_weather": _weather}, stream=True)
+    with see.raising():
+        see(await settle(events.get_final_result()))
 
 
 async def iterates_over_a_search(api: Api, see: Any) -> None:

@@ -13,11 +13,14 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from server import (
+    AGENT_ID,
     ASSISTANT_ID,
     DONE,
     MODEL,
     RUN_ID,
+    SESSION_ID,
     THREAD_ID,
+    TURN_ID,
     ScriptedServer,
     chat_stream,
     chat_usage,
@@ -26,6 +29,7 @@ from server import (
     response_stream,
     run_stream,
     transcription_stream,
+    turn_stream,
 )
 from support import MESSAGES, Api, Told, attributes_of, streams
 
@@ -51,6 +55,8 @@ class Streamed:
     """So many frames in, the first piece of text has come."""
     told: Mapping[str, Any]
     """What the request and the first frame tell."""
+    begun: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the first frame tells besides, under names that other requests tell."""
     finished: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the end of the stream tells besides, or instead."""
 
@@ -83,7 +89,8 @@ class Streamed:
         error_type: str | None = None,
     ) -> dict[str, Any]:
         """Every attribute of the span, times apart."""
-        answered = {} if chunks == 0 else {**self.told, **self.finished} if finished else self.told
+        begun = {**self.told, **self.begun}
+        answered = {} if chunks == 0 else {**begun, **self.finished} if finished else begun
         return {
             "gen_ai.provider.name": "openai_compatible",
             "server.address": "127.0.0.1",
@@ -217,8 +224,25 @@ RUNS = Streamed(
         "gen_ai.usage.output_tokens": 12,
     },
 )
+AGENTS = Streamed(
+    name="agents",
+    method="beta.agents.sessions.create",
+    arguments={"agent": {"model": "gpt-6-astra"}, "environment": {"type": "none"}, "input": "Say hello."},
+    frames=list(turn_stream()),
+    begun_after=5,
+    told={
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.request.model": "gpt-6-astra",
+        "gen_ai.response.id": TURN_ID,
+        "gen_ai.response.model": MODEL,
+    },
+    begun={"gen_ai.agent.id": AGENT_ID, "gen_ai.conversation.id": SESSION_ID},
+    finished={"gen_ai.response.finish_reasons": ["stop"], **USAGE},
+)
 STREAMED = [
-    streamed for streamed in (CHAT, COMPLETIONS, RESPONSES, IMAGES, TRANSCRIPTIONS, RUNS) if streams(streamed.method)
+    streamed
+    for streamed in (CHAT, COMPLETIONS, RESPONSES, IMAGES, TRANSCRIPTIONS, RUNS, AGENTS)
+    if streams(streamed.method)
 ]
 
 

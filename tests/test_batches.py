@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from expected import Attributes, at, changed
-from otel_openai.operations import batches
+from otel_openai.operations import _once
 from programs import ARGUMENTS
 from server import MODEL, ScriptedServer, batch, error_reply, json_reply, response_usage
 from support import Api, Told, attributes_of, client
@@ -118,15 +118,14 @@ async def test_a_batch_that_is_not_there_is_an_error(api: Api, server: ScriptedS
 async def test_what_is_remembered_is_bounded(
     api: Api, server: ScriptedServer, told: Told, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_MAX_COUNTED", 3)
-    monkeypatch.setattr(batches, "_counted", dict[str, object]())
+    monkeypatch.setattr(_once, "_MAX_SEEN", 3)
     names = [f"{batch_id}_{number}" for number in range(10)]
     server.reply(*(finished(name) for name in [*names, *names[-3:]]))
 
     for name in [*names, *names[-3:]]:
         await api.call("batches.retrieve", name)
 
-    assert len(batches._counted) == 3
+    assert len(_once._seen) == 3
     assert told.total("gen_ai.client.inference.usage.input_tokens") == 10 * 900
 
 

@@ -13,6 +13,7 @@ from server import (
     Item,
     Reply,
     ScriptedServer,
+    agent_error_event,
     data,
     error_reply,
     json_reply,
@@ -23,7 +24,7 @@ from server import (
     sse,
     text_reply,
 )
-from streamed import CHAT, COMPLETIONS, RESPONSES, STREAMED, Streamed, described, entered, one_stream_was_told
+from streamed import AGENTS, CHAT, COMPLETIONS, RESPONSES, STREAMED, Streamed, described, entered, one_stream_was_told
 from support import Api, Told
 
 PRIVATE = "the user's own words"
@@ -38,7 +39,14 @@ class Break:
     error_type: str | None = None
     """Where it is none, the name of the class that the app gets to catch: versions of the client differ."""
 
+    @property
+    def is_event(self) -> bool:
+        """Whether the server says what is wrong."""
+        return self.name.startswith("error")
 
+
+RAISING = [streamed for streamed in STREAMED if streamed is not AGENTS]
+"""Those whose error events the client raises."""
 BREAKS = [
     Break("error event", (data({"error": {"message": PRIVATE, "code": "server_error"}}),), "server_error"),
     Break("error of an unknown code", (data({"error": {"message": PRIVATE, "code": PRIVATE}}),)),
@@ -61,8 +69,11 @@ async def all_that_comes(api: Api, streamed: Streamed, **more: Any) -> tuple[int
     return chunks, None
 
 
-@pytest.mark.parametrize("streamed", STREAMED, ids=lambda streamed: streamed.name)
-@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.name)
+@pytest.mark.parametrize(
+    ("streamed", "broken"),
+    [(streamed, broken) for streamed in STREAMED for broken in BREAKS if streamed in RAISING or not broken.is_event],
+    ids=lambda value: value.name,
+)
 async def test_a_stream_that_breaks_is_an_error(
     api: Api, server: ScriptedServer, told: Told, streamed: Streamed, broken: Break
 ) -> None:
@@ -81,7 +92,7 @@ async def test_a_stream_that_breaks_is_an_error(
     one_stream_was_told(told, "error", error_type)
 
 
-@pytest.mark.parametrize("streamed", STREAMED, ids=lambda streamed: streamed.name)
+@pytest.mark.parametrize("streamed", RAISING, ids=lambda streamed: streamed.name)
 async def test_an_exception_of_the_stream_is_told_once_although_a_with_block_sees_it_too(
     api: Api, server: ScriptedServer, told: Told, streamed: Streamed
 ) -> None:
@@ -161,8 +172,19 @@ async def test_a_stream_that_never_begins_has_no_outcome(
         (COMPLETIONS, data(old_vllm_error(400, message=PRIVATE)), "provider_error"),
         (RESPONSES, response_error_event(PRIVATE, code="server_error"), "server_error"),
         (RESPONSES, response_error_event(PRIVATE, code="ERR_SOMETHING"), "provider_error"),
+        *(
+            (streamed, frame, error_type)
+            for streamed in STREAMED
+            if streamed is AGENTS
+            for frame, error_type in (
+                (agent_error_event("rate_limit_exceeded", PRIVATE), "rate_limit_exceeded"),
+                (agent_error_event(None, PRIVATE), "server_error"),
+                (data({"error": {"message": PRIVATE, "code": "server_overloaded"}}), "server_overloaded"),
+                (data({"error": PRIVATE}), "provider_error"),
+            )
+        ),
     ],
-    ids=["chat", "completions", "responses", "responses, unknown code"],
+    ids=lambda value: getattr(value, "name", None),
 )
 async def test_an_error_that_the_app_gets_as_a_chunk_is_an_error(  # noqa: PLR0917 - fixtures
     api: Api, server: ScriptedServer, told: Told, streamed: Streamed, frame: Any, error_type: str

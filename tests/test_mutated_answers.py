@@ -21,6 +21,8 @@ from programs import ARGUMENTS, STREAMS_AGAIN, settle
 from seen import KINDS, Kind, Seen
 from server import (
     DONE,
+    agent_call,
+    agent_session,
     batch,
     chat,
     chat_chunk,
@@ -35,6 +37,7 @@ from server import (
     function_call,
     image_stream,
     images,
+    item_event,
     moderation,
     openai_error,
     reasoning_chunk,
@@ -47,9 +50,11 @@ from server import (
     run_stream,
     run_usage,
     search_page,
+    session_event,
     tool_call,
     transcription,
     transcription_stream,
+    turn_stream,
     usage_chunk,
     video,
 )
@@ -99,6 +104,11 @@ CASES = {
     ),
     "batch": Case("batches.retrieve", batch("completed", usage=response_usage()), examples=FEW),
     "run": Case("beta.threads.runs.create", run("requires_action", tools=[tool_call()], last_error={"code": "x"})),
+    "session": Case("beta.agents.sessions.create", agent_session("failed", error="x"), examples=FEW),
+    "session stream": Case(
+        "beta.agents.sessions.create",
+        [*turn_stream()[:4], item_event(agent_call()), session_event("requires_action"), *turn_stream("Hel")[4:]],
+    ),
     "run stream": Case("beta.threads.runs.create", run_stream(status="incomplete", usage=run_usage())),
 }
 if STREAMS_AGAIN:

@@ -21,6 +21,7 @@ PLANTED = "Zyxwv"
 TOLD_AS_SENT = {
     # What identifies something, or names it from a short list, and is told on purpose.
     *(
+        "agent_id",
         "assistant_id",
         "batch_id",
         "conversation_id",
@@ -32,7 +33,17 @@ TOLD_AS_SENT = {
         "object",
         "previous_response_id",
     ),
-    *("response_format", "response_id", "role", "run_id", "service_tier", "status", "system_fingerprint", "thread_id"),
+    *(
+        "response_format",
+        "response_id",
+        "role",
+        "run_id",
+        "service_tier",
+        "session_id",
+        "status",
+        "system_fingerprint",
+        "thread_id",
+    ),
     *("type", "vector_store_id", "video_id"),
 }
 

@@ -72,8 +72,9 @@ def without_context(requests: list[Any]) -> list[Any]:
 async def test_every_operation_and_mode_sends_its_span_and_is_the_same_otherwise(name: str, kind: Kind) -> None:
     bare, instrumented, spans = await seen_by_both(EVERY[name], kind, propagate=True)
 
-    sent = [dict(headers) for _, _, headers, _, _ in instrumented.requests]
-    assert [headers["traceparent"] for headers in sent] == [traceparent(span) for span in spans]
+    sent = [dict(headers).get("traceparent") for _, _, headers, _, _ in instrumented.requests]
+    assert len(spans) == EVERY[name].spans
+    assert sorted(filter(None, sent)) == sorted(map(traceparent, spans))  # some helpers look before they ask
     assert without_context(instrumented.requests) == bare.requests
     instrumented.requests = bare.requests
     assert (instrumented.notes, instrumented.warnings) == (bare.notes, bare.warnings)

@@ -36,7 +36,8 @@ def by_name(told: Told) -> dict[str, ReadableSpan]:
 
 
 def _model(streamed: Streamed) -> list[str]:
-    return [streamed.arguments["model"]] if "model" in streamed.arguments else []
+    model = streamed.told.get("gen_ai.request.model")
+    return [] if model is None else [model]
 
 
 def parent(span: ReadableSpan) -> int | None:

@@ -89,8 +89,8 @@ class Call:
         self.http = telemetry.http_facts()
         self.hides_usage = False  # the app did not ask for the chunk that tells it
         self._once = threading.Lock()
-        model = text(params.get("model"))
         attributes = operation.request(params)
+        model = text(params.get("model")) or text(attributes.get(names.REQUEST_MODEL))
         self.streaming = attributes.get(names.REQUEST_STREAM) is True
         attributes[names.OPERATION_NAME] = operation.name
         attributes[names.PROVIDER_NAME] = server.provider

@@ -55,6 +55,24 @@ _KNOWN_CODES = frozenset(
         "conversation_already_has_active_response",
         "websocket_connection_limit_reached",
         "session_expired",
+        # Turns of agents.
+        "max_output_tokens",
+        "session_budget_exceeded",
+        "usage_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "billing_not_active",
+        "credit_balance_exhausted",
+        "flex_unavailable",
+        "server_overloaded",
+        "cyber_policy",
+        "misalignment_policy_violation",
+        "connection_failed",
+        "sandbox_error",
+        "executor_version_incompatible",
+        "active_turn_not_steerable",
+        "request_timeout",
     }
 )
 # Codes and types that say enough to be in a description, and too much for `error.type`.

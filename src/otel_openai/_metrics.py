@@ -56,6 +56,7 @@ _FINISH_REASONS = frozenset(
         "max_prompt_tokens",
         "expired",
         "cancelled",
+        "budget_reached",
         "insufficient_system_resource",
         "model_length",
     }

@@ -32,8 +32,8 @@ def observe_raw(call: Call, raw: Any) -> None:
     """End a call that returned a raw response: now, or with the stream that it parses to."""
     options = getattr(raw, "_options", None)
     # `parse` keeps its result, so the app gets the same object later. Where the app gave a type to parse into, that
-    # type's code runs when the app parses, not before: the plain answer is enough for us.
-    given = callable(getattr(options, "post_parser", None))
+    # type's code runs when the app parses, not before: the plain answer is enough for us. A stream runs it later still.
+    given = callable(getattr(options, "post_parser", None)) and not call.streaming
     try:
         parsed = raw._parse() if given else raw.parse()
     except Exception:  # no fault of ours or the app's: the app sees it when it parses

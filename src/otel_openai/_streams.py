@@ -114,7 +114,9 @@ class StreamWatch:
         elif is_reader(closer):
             self._end("completed", self._read(), counted=False)  # the app has read the body past the stream
         else:
-            self._end("closed", self._read())
+            outcome = self._read()
+            is_whole = self._call.operation.open_ended and outcome is not None and outcome.complete
+            self._end("completed" if is_whole else "closed", outcome)
 
     def _is_iterated_in(self, frame: FrameType | None) -> bool:
         while frame is not None:

@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple, TypeAlias
 
 from otel_openai.operations._base import Operation
+from otel_openai.operations.agents import FETCH_SESSION, SEND_EVENTS, SESSION
 from otel_openai.operations.assistants import RUN, RUN_OUTPUTS, THREAD_RUN
 from otel_openai.operations.audio import SPEECH, TRANSCRIPTIONS
 from otel_openai.operations.batches import CREATE_BATCH, FETCH_BATCH
@@ -45,9 +46,10 @@ _VIDEOS = "openai.resources.videos"  # since 2.2
 _BATCHES = "openai.resources.batches"
 _THREADS = "openai.resources.beta.threads.threads"
 _RUNS = "openai.resources.beta.threads.runs.runs"
+_AGENTS = "openai.resources.beta.agents.sessions"  # since 3.13
 
-# What only calls a method of this table is not here: `stream` of chat and Responses (`parse` calls none), `*_and_poll`,
-# tool runners.
+# What only calls methods of this table is not here: `stream` of chat, Responses and sessions (`parse` calls none),
+# `*_and_poll`, tool runners.
 TABLE = (
     Row(_CHAT, "Completions", "create", CHAT),
     Row(_CHAT, "Completions", "parse", CHAT),  # since 1.92
@@ -83,4 +85,7 @@ TABLE = (
     Row(_RUNS, "Runs", "stream", RUN, "manager"),
     Row(_RUNS, "Runs", "create_and_stream", RUN, "manager"),
     Row(_RUNS, "Runs", "submit_tool_outputs_stream", RUN_OUTPUTS, "manager"),
+    Row(f"{_AGENTS}.sessions", "Sessions", "create", SESSION),
+    Row(f"{_AGENTS}.events", "Events", "create", SEND_EVENTS),
+    Row(f"{_AGENTS}.events", "Events", "stream", FETCH_SESSION),
 )

@@ -85,7 +85,7 @@ class Operation:
     name: str
     """`gen_ai.operation.name`."""
     request: Callable[[Mapping[str, Any]], dict[str, AttributeValue]]
-    """Span attributes of the request's arguments, `extra_body` merged in. The model is not among them."""
+    """Span attributes of the request's arguments, `extra_body` merged in. An argument `model` is not among them."""
     response: Callable[[Any], Outcome]
     observer: Callable[[], Observer]
     positional: tuple[str, ...] = ()
@@ -94,5 +94,7 @@ class Operation:
     """False for a repeated reading of an answer that was counted before: no usage, no counters."""
     usage_on_request: bool = False
     """True where a stream tells its usage only if `stream_options` ask for it."""
+    open_ended: bool = False
+    """True where a stream may go on after the answer: the app that closes it then has seen all of it."""
     messages: Messages | None = None
     """None where the API has no content that the conventions know."""

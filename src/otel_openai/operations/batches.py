@@ -1,6 +1,5 @@
 """Batches: `batches.create`, and `.retrieve`, which tells the usage of a finished batch, once."""
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +7,11 @@ from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._once import is_first
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error
 
 _FINISHED = frozenset({"completed", "expired", "cancelled", "failed"})
-_MAX_COUNTED = 10_000
-_counted: dict[str, object] = {}  # ids of batches whose usage was told, the oldest first
 
 
 def _create_request(_params: Mapping[str, Any]) -> dict[str, AttributeValue]:
@@ -33,20 +31,9 @@ def _response(result: Any) -> Outcome:
     return Outcome(
         response_id=batch_id,
         response_model=text(getattr(result, "model", None)),
-        usage=usage if usage and batch_id is not None and _is_first(batch_id) else {},
+        usage=usage if usage and batch_id is not None and is_first("batch", batch_id) else {},
         error=body_error(result, answered=status is not None),
     )
-
-
-def _is_first(batch_id: str) -> bool:
-    """True once for each batch, in any thread, without a lock."""
-    mark = object()
-    if _counted.setdefault(batch_id, mark) is not mark:
-        return False
-    if len(_counted) > _MAX_COUNTED:
-        with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # another thread has made room
-            del _counted[next(iter(_counted))]
-    return True
 
 
 CREATE_BATCH = Operation(name="create_batch", request=_create_request, response=_response, observer=EventsObserver)
