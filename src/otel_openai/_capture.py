@@ -116,5 +116,6 @@ class CallContent:
             attributes[names.CONTENT_CUT] = writer.cut
         details = {**self._attributes, **attributes, **writer.attributes} if self._on_event else None
         if self._on_span:
-            attributes.update((name, encode(value)) for name, value in writer.attributes.items())
+            for name, value in writer.attributes.items():
+                attributes[name] = value if isinstance(value, str) else encode(value)
         return details
