@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft7Validator
+from jsonschema import Draft202012Validator
 
 from support import Told, attributes_of
 
@@ -13,11 +13,13 @@ INPUT = "gen_ai.input.messages"
 OUTPUT = "gen_ai.output.messages"
 INSTRUCTIONS = "gen_ai.system_instructions"
 TOOLS = "gen_ai.tool.definitions"
-CONTENT = (INPUT, OUTPUT, INSTRUCTIONS, TOOLS)
+QUERY = "gen_ai.retrieval.query.text"
+DOCUMENTS = "gen_ai.retrieval.documents"
+CONTENT = (INPUT, OUTPUT, INSTRUCTIONS, TOOLS, QUERY, DOCUMENTS)
 CUT = "otel_openai.content.cut"
 DETAILS = "gen_ai.client.inference.operation.details"
 
-_SCHEMAS = json.loads((Path(__file__).parent / "schemas" / "gen-ai-content.json").read_text())
+_SCHEMAS: dict[str, Any] = json.loads((Path(__file__).parent / "schemas" / "gen-ai.json").read_text())
 Content = dict[str, Any]
 
 
@@ -25,15 +27,41 @@ def valid(attributes: Mapping[str, Any]) -> Content:
     """The content among attributes, held to the schemas."""
     found = {name: attributes[name] for name in CONTENT if name in attributes}
     for name, value in found.items():
-        validator: Any = Draft7Validator({**_SCHEMAS, "$ref": f"#/definitions/{name}"})
-        validator.validate(value)
+        _VALIDATORS[name].validate(value)
+        for part in _parts(name, value):
+            assert not str(part.get("uri")).startswith("data:")
+            if (known := _KNOWN.get(part.get("type"))) is not None:  # else it would pass as a generic one
+                known.validate(part)
     return found
+
+
+def _parts(name: str, value: Any) -> list[dict[str, Any]]:
+    if name in (INPUT, OUTPUT):
+        return [part for told in value for part in told["parts"]]
+    return [] if name == QUERY else value
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    return Draft202012Validator({"$defs": _SCHEMAS["$defs"], **schema})
+
+
+_VALIDATORS = {name: _validator(schema) for name, schema in _SCHEMAS.items() if name.startswith("gen_ai.")}
+_VALIDATORS[QUERY] = _validator({"type": "string"})
+_KNOWN = {
+    definition["properties"]["type"]["const"]: _validator(definition)
+    for definition in _SCHEMAS["$defs"].values()
+    if "const" in definition.get("properties", {}).get("type", ())
+}
 
 
 def on_spans(told: Told) -> list[Content]:
     """The content of every span."""
     parsed = [
-        {name: json.loads(value) for name, value in attributes_of(span).items() if name in CONTENT}
+        {
+            name: value if name == QUERY else json.loads(value)
+            for name, value in attributes_of(span).items()
+            if name in CONTENT
+        }
         for span in told.spans
     ]
     return [valid(content) for content in parsed]

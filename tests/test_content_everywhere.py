@@ -3,13 +3,29 @@
 import asyncio
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from jsonschema import ValidationError
 
 import otel_openai
 from canned import Canned
-from content import CONTENT, on_event, on_span, on_spans
+from content import (
+    CONTENT,
+    DOCUMENTS,
+    INPUT,
+    INSTRUCTIONS,
+    OUTPUT,
+    QUERY,
+    TOOLS,
+    answer,
+    on_event,
+    on_span,
+    on_spans,
+    user,
+    valid,
+)
 from exported import otlp
 from mutations import MUTATIONS, Mutation, mutated
 from programs import ARGUMENTS, PLAIN, STREAMS, settle
@@ -21,8 +37,28 @@ from test_mutated_answers import CASES, Case, program
 Telling = Callable[..., Told]
 EXAMPLES = 12
 SMALL = 4096
-WITHOUT = ("batches", "beta.agents", "beta.threads", "decisions", "vector_stores")
+WITHOUT = ("batches", "beta.agents", "beta.threads")
 """Operations whose content is not told."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (INPUT, [{"role": "user", "parts": "Hi"}]),
+        (INPUT, [{"parts": ["Hi"]}]),
+        (INPUT, [user({"type": "text"})]),
+        (OUTPUT, [answer({"type": "uri", "modality": "image", "uri": "data:image/png;base64,AAAA"})]),
+        (OUTPUT, [answer({"type": "server_tool_call", "name": "web_search", "server_tool_call": {}})]),
+        (INSTRUCTIONS, [{"type": "text", "content": 5}]),
+        (TOOLS, [{"type": "function"}]),
+        (TOOLS, [{"type": "function", "name": "f", "parameters": {"type": "nonsense"}}]),
+        (DOCUMENTS, [{"id": 5}]),
+        (QUERY, ["Paris"]),
+    ],
+)
+def test_the_schemas_refuse(name: str, value: Any) -> None:
+    with pytest.raises((ValidationError, AssertionError)):
+        valid({name: value})
 
 
 @pytest.mark.parametrize("method", PLAIN)

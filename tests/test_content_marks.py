@@ -11,13 +11,26 @@ from server import (
     Body,
     Reply,
     ScriptedServer,
+    decision,
     function_call,
+    images,
     json_reply,
+    moderation,
     output_message,
+    raw_reply,
     reasoning_item,
     response,
+    response_stream,
+    search_page,
+    sse,
+    transcription,
+    transcription_stream,
+    video,
 )
-from support import Api, Told
+from server.sockets import Await, SocketServer
+from spoken import RESPONSES as SPOKEN_RESPONSES
+from spoken import Spoken, cases
+from support import Api, Told, need, need_argument
 from test_privacy import COMPLETION, EMBEDDING, PLANTED, PROGRAMS, RESPONSES, mark
 
 Telling = Callable[..., Told]
@@ -36,7 +49,7 @@ def marks(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from marks(item, f"{path}.{position}")
     elif isinstance(value, str):
         for found in value.split(PLANTED)[1:]:
-            yield found.rstrip("="), path
+            yield found.rstrip("=\n"), path
 
 
 def places(content: Body) -> list[tuple[str, str]]:
@@ -120,18 +133,178 @@ CASES: dict[str, tuple[str, Body, list[Reply], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+# The other APIs: where each mark of the arguments and of the answer is told.
+PROMPT = {"prompt": "input.messages.0.parts.0.content"}
+UPLOAD = {"file name": "input.messages.0.parts.1.filename"}
+FILE = (mark("file name"), mark("bytes").encode(), "image/png")
+DRAWN = images(data=[{"url": f"https://{mark('address')}", "revised_prompt": mark("revised prompt"), "id": mark("id")}])
+DRAWN_TOLD = {
+    "address": "output.messages.0.parts.0.uri",
+    "revised prompt": "output.messages.0.parts.1.content",
+}
+HEARD = transcription(mark("heard"), words=[{"word": mark("word"), "start": 0, "end": 1}], language=mark("language"))
+HEARD_TOLD = {"heard": "output.messages.0.parts.0.content"}
+FILMED = {"prompt": mark("prompt"), "extra_body": {"secret": mark("extra body")}}
+FOUND = search_page(
+    data=[
+        {
+            "file_id": mark("file id"),
+            "filename": mark("file name"),
+            "score": 0.5,
+            "attributes": {mark("attribute"): mark("value")},
+            "content": [{"type": "text", "text": mark("chunk")}],
+        }
+    ],
+    search_query=[mark("rewritten")],
+)
+QUESTION = {
+    "type": "choice",
+    "name": mark("name"),
+    "question": mark("question"),
+    "choices": [{"value": mark("choice"), "description": mark("description")}],
+}
+CHOSEN = {"type": "choice", "name": mark("name of an answer"), "choice": mark("chosen"), "confidence": 1}
+OTHERS: dict[str, tuple[str, Body, list[Reply], dict[str, str]]] = {
+    "an image": (
+        "images.generate",
+        {"model": "m", "prompt": mark("prompt"), "user": mark("user")},
+        [json_reply(DRAWN)],
+        {**PROMPT, **DRAWN_TOLD},
+    ),
+    "an edited image": (
+        "images.edit",
+        {"prompt": mark("prompt"), "image": FILE, "mask": (mark("mask name"), b"PNG")},
+        [json_reply(DRAWN)],
+        {**PROMPT, **UPLOAD, "mask name": "input.messages.0.parts.2.filename", **DRAWN_TOLD},
+    ),
+    "a variation": (
+        "images.create_variation",
+        {"image": FILE},
+        [json_reply(DRAWN)],
+        {"file name": "input.messages.0.parts.0.filename", **DRAWN_TOLD},
+    ),
+    "speech": (
+        "audio.speech.create",
+        {"model": "m", "voice": "alloy", "input": mark("prompt"), "instructions": mark("instructions")},
+        [raw_reply(mark("sound").encode(), content_type="audio/wav")],
+        {**PROMPT, "instructions": "system_instructions.0.content"},
+    ),
+    "a transcription": (
+        "audio.transcriptions.create",
+        {"model": "m", "file": FILE, "prompt": mark("prompt")},
+        [json_reply(HEARD)],
+        {**PROMPT, **UPLOAD, **HEARD_TOLD},
+    ),
+    "a streamed transcription": (
+        "audio.transcriptions.create",
+        {"model": "m", "file": FILE, "prompt": mark("prompt"), "stream": True},
+        [sse(*transcription_stream(mark("heard")))],
+        {**PROMPT, **UPLOAD, **HEARD_TOLD},
+    ),
+    "a translation": (
+        "audio.translations.create",
+        {"model": "m", "file": FILE, "prompt": mark("prompt")},
+        [json_reply(HEARD)],
+        {**PROMPT, **UPLOAD, **HEARD_TOLD},
+    ),
+    "a moderation": (
+        "moderations.create",
+        {
+            "input": [
+                {"type": "text", "text": mark("text")},
+                {"type": "image_url", "image_url": {"url": f"https://{mark('address')}"}},
+            ]
+        },
+        [json_reply(moderation())],
+        {"text": "input.messages.0.parts.0.content", "address": "input.messages.0.parts.1.uri"},
+    ),
+    "a video": (
+        "videos.create",
+        {**FILMED, "input_reference": FILE},
+        [json_reply(video(prompt=mark("repeated")))],
+        {**PROMPT, **UPLOAD},
+    ),
+    "a remix": ("videos.remix", {**FILMED, "video_id": "v"}, [json_reply(video())], PROMPT),
+    "an edited video": ("videos.edit", {**FILMED, "video": FILE}, [json_reply(video())], {**PROMPT, **UPLOAD}),
+    "an extended video": (
+        "videos.extend",
+        {**FILMED, "video": FILE, "seconds": "8"},
+        [json_reply(video())],
+        {**PROMPT, **UPLOAD},
+    ),
+    "a search": (
+        "vector_stores.search",
+        {
+            "vector_store_id": "vs",
+            "query": [mark("query"), mark("other query")],
+            "filters": {"type": "eq", "key": mark("key"), "value": mark("filter")},
+        },
+        [json_reply(FOUND)],
+        {
+            "query": "retrieval.query.text",
+            "other query": "retrieval.query.text",
+            "file id": "retrieval.documents.0.id",
+            "file name": "retrieval.documents.0.filename",
+            "chunk": "retrieval.documents.0.content",
+        },
+    ),
+    "a decision": (
+        "decisions.create",
+        {
+            "model": "gpt-6-luna",
+            "input": [{"role": "user", "content": mark("input")}],
+            "questions": [QUESTION],
+            "safety_identifier": mark("user"),
+        },
+        [json_reply(decision(answers=[CHOSEN]))],
+        {
+            "input": "input.messages.0.parts.0.content",
+            "name": "input.messages.1.parts.0.content.name",
+            "question": "input.messages.1.parts.0.content.question",
+            "choice": "input.messages.1.parts.0.content.choices.0.value",
+            "description": "input.messages.1.parts.0.content.choices.0.description",
+            "name of an answer": "output.messages.0.parts.0.content.name",
+            "chosen": "output.messages.0.parts.0.content.choice",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*CASES, *OTHERS])
 async def test_each_mark_is_told_in_its_place_and_once(
     api: Api, server: ScriptedServer, telling: Telling, name: str
 ) -> None:
     told = telling(capture_content="span", capture_tool_schemas=True)
-    method, arguments, replies, expected = CASES[name]
+    method, arguments, replies, expected = {**CASES, **OTHERS}[name]
+    need(method)
+    for argument in arguments:
+        need_argument(method, argument)
     server.reply(*replies)
 
     result = await api.call(method, **arguments)
     if arguments.get("stream"):
         await api.drain(result)
 
+    each_in_its_place(told, expected)
+
+
+@pytest.mark.parametrize("spoken", cases(SPOKEN_RESPONSES))
+async def test_over_websocket_each_mark_is_told_where_it_is_over_http(
+    talker: Api, sockets: SocketServer, telling: Telling, spoken: Spoken
+) -> None:
+    told = telling(capture_content="span", capture_tool_schemas=True)
+    asked = {key: value for key, value in RESPONSES.items() if not key.startswith(("extra_", "timeout"))}
+    begin, *_, end = response_stream()
+    sockets.script(Await(), begin, {**end, "response": response(output=ITEMS)})
+
+    async with spoken.connected(talker) as line:
+        await line.send({**spoken.create, **asked})
+        await line.take(2)
+
+    each_in_its_place(told, CASES["a response"][-1])
+
+
+def each_in_its_place(told: Told, expected: dict[str, str]) -> None:
     content = on_span(told)
     binary = {"Imag", "Audi"}  # of base64, whose last character may change
     found = [place for place in places(content) if place[0][:4] not in binary]

@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from content import INPUT, INSTRUCTIONS, OUTPUT, TOOLS, answer, message, on_event, on_span, on_spans, user
 from exported import otlp
@@ -221,6 +222,31 @@ async def test_the_servers_message_is_redacted(api: Api, server: ScriptedServer,
 
     assert "xxx" in str(told.span.status.description)
     assert b"qqq" not in otlp(told)
+
+
+async def test_the_servers_message_is_seen_once(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    seen = Seen()
+    told = telling(capture_content="both", redact=seen)
+    server.reply(error_reply(400, openai_error(400, message="no")))
+
+    with pytest.raises(openai.BadRequestError):
+        await api.chat()
+
+    assert [kind for kind, _ in seen.pieces].count("error") == 1
+    [event] = [event for event in told.events if "exception.message" in event.attributes]
+    assert str(told.span.status.description).endswith(event.attributes["exception.message"])
+    assert "<" in event.attributes["exception.message"]
+
+
+async def test_a_message_that_goes_nowhere_is_not_seen(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    seen = Seen()
+    telling(capture_content="span", redact=seen, sampler=ALWAYS_OFF)
+    server.reply(error_reply(400))
+
+    with pytest.raises(openai.BadRequestError):
+        await api.chat()
+
+    assert seen.pieces == []
 
 
 async def test_the_servers_message_can_be_dropped(api: Api, server: ScriptedServer, telling: Telling) -> None:

@@ -115,15 +115,21 @@ class Call:
             context=context,
         )
         self._context = trace.set_span_in_context(self._span, context)
-        self._content = None if telemetry.capture is None else self._asked(params, attributes)
+        self._content: CallContent | None = None
         self._active: list[int] | None = None
         if telemetry.metrics is not None:
             try:
                 self._active = telemetry.metrics.started(self._key)
             except Exception:
                 _guard.contain("counting a call")
-        if (hook := telemetry.config.request_hook) is not None:
-            _guard.run_hook(hook, self._span, MappingProxyType(params))
+        try:
+            if telemetry.capture is not None:
+                self._content = self._asked(params, attributes)
+            if (hook := telemetry.config.request_hook) is not None:
+                _guard.run_hook(hook, self._span, MappingProxyType(params))
+        except BaseException as error:  # KeyboardInterrupt, SystemExit ... of the app's redactor or hook
+            self.failed(error)
+            raise
 
     def _asked(self, params: Mapping[str, Any], attributes: dict[str, AttributeValue]) -> CallContent | None:
         """Read the content of the request, where it will go anywhere."""
@@ -208,6 +214,8 @@ class Call:
     ) -> None:
         """End once; a second end, from any thread, does nothing.
 
+        What functions of the app's (`cost`, `redact`) raise besides an Exception is raised when all is told.
+
         Args:
             outcome: What the answer said; None where none came or it could not be read.
             problem: What went wrong.
@@ -226,13 +234,16 @@ class Call:
             self._measure(outcome, problem, stream, ended)
         except Exception:
             _guard.contain("recording metrics")
-        try:
-            if self._content is not None or self._span.is_recording():
-                self._describe(outcome, problem, stream)
-            if problem is not None:
-                self._tell(problem)
-        except Exception:
-            _guard.contain("describing a span")
+        finally:
+            try:
+                if self._content is not None or problem is not None or self._span.is_recording():
+                    self._describe(outcome, problem, stream)
+            except Exception:
+                _guard.contain("describing a span")
+            finally:
+                self._end_span(ended)
+
+    def _end_span(self, ended: float) -> None:
         try:
             self._span.end(self._started_ns + int((ended - self._started) * 1e9))
         except Exception:
@@ -246,7 +257,7 @@ class Call:
     def read(self, result: Any) -> Outcome | None:
         """What an answer says; None where it cannot be read."""
         if self._content is not None:
-            self._content.answered(result)
+            self._content.answered(result)  # its content is read at the end
         try:
             return self.operation.response(result)
         except Exception:
@@ -257,27 +268,24 @@ class Call:
         self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None, ended: float
     ) -> None:
         cost = None
-        if (costs := self.telemetry.costs) is not None:
-            cost = costs.price(self._key, outcome, self.http, is_stream=stream is not None)
-        metrics = self.telemetry.metrics
-        if metrics is None or self._active is None:
-            return
-        first_at = stream.first_at if stream is not None else None
-        metrics.ended(
-            self._active,
-            Ended(
-                key=self._key,
-                duration=ended - self._started,
-                outcome=outcome,
-                http=self.http,
-                error_type=problem.error_type if problem is not None else None,
-                time_to_first_chunk=first_at - self._started if first_at is not None else None,
-                stream_outcome=stream.outcome if stream is not None else None,
-                billed=self.operation.billed,
-                cost=cost,
-            ),
-            self._context,
-        )
+        try:
+            if (costs := self.telemetry.costs) is not None:
+                cost = costs.price(self._key, outcome, self.http, is_stream=stream is not None)
+        finally:
+            if (metrics := self.telemetry.metrics) is not None and self._active is not None:
+                first_at = stream.first_at if stream is not None else None
+                ending = Ended(
+                    key=self._key,
+                    duration=ended - self._started,
+                    outcome=outcome,
+                    http=self.http,
+                    error_type=problem.error_type if problem is not None else None,
+                    time_to_first_chunk=first_at - self._started if first_at is not None else None,
+                    stream_outcome=stream.outcome if stream is not None else None,
+                    billed=self.operation.billed,
+                    cost=cost,
+                )
+                metrics.ended(self._active, ending, self._context)
 
     def _describe(self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None) -> None:
         attributes = self.http.attributes()
@@ -301,13 +309,13 @@ class Call:
             self._describe_stream(attributes, stream)
         if problem is not None:
             attributes[names.ERROR_TYPE] = problem.error_type
-        if self._content is not None:
-            self._describe_content(self._content, attributes)
-        self._span.set_attributes(attributes)
-        if problem is not None:
-            message = self.telemetry.message(problem, on="span")
-            description = problem.summary if message is None else f"{problem.summary}: {message}"
-            self._span.set_status(Status(StatusCode.ERROR, description))
+        try:
+            if self._content is not None:
+                self._describe_content(self._content, attributes)
+        finally:
+            self._span.set_attributes(attributes)
+            if problem is not None:
+                self._tell(problem)
 
     def _describe_content(self, content: CallContent, attributes: dict[str, AttributeValue]) -> None:
         self._content = None
@@ -329,11 +337,17 @@ class Call:
             attributes[names.STREAM_MAX_CHUNK_GAP] = stream.max_gap
 
     def _tell(self, problem: _errors.Problem) -> None:
-        """Emit the exception event."""
-        attributes: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: problem.exception_type or problem.error_type}
-        if (message := self.telemetry.message(problem, on="event")) is not None:
-            attributes[names.EXCEPTION_MESSAGE] = message
-        self._emit(names.EVENT_EXCEPTION, SeverityNumber.WARN, attributes)
+        """Say what went wrong: in the status of the span, and in an event."""
+        on_span = on_event = None
+        try:
+            on_span, on_event = self.telemetry.messages(problem, is_recording=self._span.is_recording())
+        finally:
+            description = problem.summary if on_span is None else f"{problem.summary}: {on_span}"
+            self._span.set_status(Status(StatusCode.ERROR, description))
+            attributes: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: problem.exception_type or problem.error_type}
+            if on_event is not None:
+                attributes[names.EXCEPTION_MESSAGE] = on_event
+            self._emit(names.EVENT_EXCEPTION, SeverityNumber.WARN, attributes)
 
     def _emit(self, name: str, severity: SeverityNumber, attributes: Mapping[str, Any]) -> None:
         """Emit an event in the span's context, where the app collects logs."""

@@ -59,7 +59,7 @@ def _mode(chosen: bool | Mode | None) -> Mode | None:  # noqa: FBT001
 class CallContent:
     """The content of one call, of bounded size."""
 
-    __slots__ = ("_attributes", "_messages", "_on_event", "_on_span", "_streamed", "_writer")
+    __slots__ = ("_answer", "_attributes", "_messages", "_on_event", "_on_span", "_writer")
 
     def __init__(self, capture: Capture, messages: Messages, *, on_span: bool, on_event: bool) -> None:
         self._messages = messages
@@ -67,7 +67,7 @@ class CallContent:
         self._on_event = on_event
         self._writer = Writer(capture.limits)
         self._attributes: dict[str, AttributeValue] = {}
-        self._streamed: Callable[[], Any] | None = None
+        self._answer: Callable[[], Any] | None = None
 
     def asked(self, params: Mapping[str, Any], attributes: dict[str, AttributeValue]) -> None:
         """Read what is asked, before the app can change it.
@@ -80,12 +80,8 @@ class CallContent:
         self._messages.request(self._writer, params)
 
     def answered(self, result: Any) -> None:
-        """Read a plain answer."""
-        try:
-            if self._messages.response is not None:
-                self._messages.response(self._writer, result)
-        except Exception:
-            _guard.contain("reading the content of an answer")
+        """Take a plain answer, to be read at the end."""
+        self._answer = lambda: result
 
     def watching(self, observe: Callable[[Any], bool]) -> Callable[[Any], bool]:
         """What each chunk of a stream is given to: an observer of content, then the one that is always there."""
@@ -93,7 +89,7 @@ class CallContent:
             return observe
         observer = self._messages.observer(self._writer.limits)
         take = observer.chunk
-        self._streamed = observer.result
+        self._answer = observer.result
 
         def watch(chunk: Any) -> bool:
             try:
@@ -105,17 +101,21 @@ class CallContent:
         return watch
 
     def end(self, attributes: dict[str, AttributeValue]) -> dict[str, Any] | None:
-        """Add what goes on the span to the attributes that it ends with.
+        """Read what was answered, and add what goes on the span to the attributes that it ends with.
 
         Returns:
             The attributes of the event; None where none is due.
         """
-        if self._streamed is not None:
-            self.answered(self._streamed())
+        try:
+            if self._answer is not None and self._messages.response is not None:
+                self._messages.response(self._writer, self._answer())
+        except Exception:
+            _guard.contain("reading the content of an answer")
         writer = self._writer
         if writer.cut:
             attributes[names.CONTENT_CUT] = writer.cut
         details = {**self._attributes, **attributes, **writer.attributes} if self._on_event else None
         if self._on_span:
-            attributes.update((name, encode(value)) for name, value in writer.attributes.items())
+            for name, value in writer.attributes.items():
+                attributes[name] = value if isinstance(value, str) else encode(value)
         return details

@@ -90,7 +90,7 @@ class Writer:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.attributes: dict[str, list[Any]] = {}
+        self.attributes: dict[str, list[Any] | str] = {}
         self.cut = 0
         """Places where something is missing for its size."""
         self._left = 0  # bytes of the current attribute
@@ -127,6 +127,13 @@ class Writer:
         if written := list(self._fitting(parts)):
             self.attributes[name] = written
 
+    def lines(self, name: str, kind: Kind, texts: Iterable[object]) -> None:
+        """Write texts as one, as far as there is room."""
+        self._begin()
+        told = [part.get("content", "…") for part in self._fitting(self.part(kind, text) for text in texts)]
+        if told:
+            self.attributes[name] = "\n".join(told)
+
     # Messages and parts
 
     def message(self, role: object, parts: Iterable[Part | None], **more: object) -> Message:
@@ -156,7 +163,7 @@ class Writer:
         """A part that is larger than the room that is left: with its text cut further, else what stands for it."""
         room = self._left - _LEAST // 4
         name = next((name for name in ("content", "response", "arguments") if isinstance(part.get(name), str)), None)
-        if name is not None and part["type"] != "blob":
+        if name is not None and part.get("type") != "blob":
             whole = part[name]
             kept, _, marked = whole.rpartition(_MARK)
             characters = _CUT.fullmatch(marked) if kept else None
@@ -170,9 +177,9 @@ class Writer:
                 return {**part, name: _cut(whole, len(kept), total)}
         else:
             self.cut += 1
-        if part["type"] == "blob":
+        if part.get("type") == "blob":
             return Binary.of(part["content"]).part(part["modality"], part.get("mime_type"), whole=False)
-        return {"type": "omitted", "name": part["type"]}
+        return {"type": "omitted", "name": part.get("type", "omitted")}
 
     def text(self, kind: Kind, value: object) -> str | None:
         """A piece of text, redacted and cut; None for what is none, is empty, or was dropped."""

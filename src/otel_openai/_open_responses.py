@@ -41,11 +41,13 @@ class ResponseWatch(StreamWatch):
     def finished(self, event: Any, status: object) -> None:
         """The server has told the end."""
         self.feeder(event)
-        self._call.respond(event)
-        if status == "cancelled":
-            self._end("cancelled", self._read())
-        else:
-            self.exhausted()
+        try:
+            self._call.respond(event)
+        finally:
+            if status == "cancelled":
+                self._end("cancelled", self._read())
+            else:
+                self.exhausted()
 
     def refused(self, event: Any) -> None:
         """The server has told an error instead of an end."""

@@ -248,6 +248,12 @@ def _returned(call: Call, result: Any, params: dict[str, Any]) -> None:
     """Observe what the app is about to get. Whatever fails here costs telemetry; the result is not touched."""
     try:
         call.respond(result)
+    finally:
+        _observe_result(call, result, params)
+
+
+def _observe_result(call: Call, result: Any, params: dict[str, Any]) -> None:
+    try:
         mode = raw_mode(params)
         if mode == "true":
             observe_raw(call, result)

@@ -102,7 +102,7 @@ class Reaper:
     def _loop(self) -> None:
         queue = self._queue
         while True:
-            _run(queue.get())
+            _run(queue.get(), alone=True)
 
     def after_fork(self) -> None:
         """In the child: the thread is gone, and open streams are the parent's to tell."""
@@ -110,11 +110,16 @@ class Reaper:
         self._reset()
 
 
-def _run(end: Callable[[], None]) -> None:
+def _run(end: Callable[[], None], *, alone: bool = False) -> None:
+    """End something. What a function of the app's raises besides an Exception is for the app, if it is there."""
     try:
         end()
     except Exception:
         _guard.contain("ending what was abandoned")
+    except BaseException as error:
+        if not alone:
+            raise
+        _guard.report("ending what was abandoned", type(error).__name__)
 
 
 reaper = Reaper()

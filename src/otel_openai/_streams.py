@@ -261,12 +261,18 @@ def shadow_close(response: Any, name: str, watch: Closable) -> None:
         _tell(watch, closer, None if error is handled else error)
 
     def close() -> None:
-        told(sys._getframe(1))
-        return original()
+        try:
+            told(sys._getframe(1))
+        finally:
+            result = original()
+        return result
 
     async def aclose() -> None:
-        told(sys._getframe(1))
-        return await original()
+        try:
+            told(sys._getframe(1))
+        finally:
+            result = await original()
+        return result
 
     shadow = aclose if name == "aclose" else close
     setattr(response, name, shadow)

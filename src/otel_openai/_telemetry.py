@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 from importlib.metadata import version
-from typing import Literal
 from weakref import WeakKeyDictionary
 
 from opentelemetry import _logs, metrics, trace
@@ -108,15 +107,19 @@ class Telemetry:
                     "asks for all streams and hides the extra chunk from the application. This is said once."
                 )
 
-    def message(self, problem: Problem, *, on: Literal["span", "event"]) -> str | None:
-        """The text of a failure, which may repeat what users sent: only where the app allowed it, redacted and cut."""
-        allowed = self.config.error_messages or (
-            self.capture is not None and (self.capture.on_span if on == "span" else self.capture.on_event)
-        )
-        if not allowed or problem.message is None:
-            return None
+    def messages(self, problem: Problem, *, is_recording: bool) -> tuple[str | None, str | None]:
+        """The text of a failure for the span and for the event: only where the app allowed it, redacted and cut.
+
+        It may repeat what users sent.
+        """
+        capture, allowed = self.capture, self.config.error_messages
+        on_span = is_recording and (allowed or (capture is not None and capture.on_span))
+        on_event = (allowed or (capture is not None and capture.on_event)) and self.logger() is not None
+        if problem.message is None or not (on_span or on_event):
+            return None, None
         redacted = self._limits.redacted("error", problem.message)
-        return None if redacted is None else text(redacted)
+        told = None if redacted is None else text(redacted)
+        return told if on_span else None, told if on_event else None
 
     def logger(self) -> _logs.Logger | None:
         """The logger for events, if the app has a set-up for logs. Events are rare: it is looked up each time."""

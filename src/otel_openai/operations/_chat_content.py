@@ -89,10 +89,11 @@ def content_parts(writer: Writer, kind: Kind, content: Any) -> Iterator[Part | N
         told = {"type": "text", "text": item} if isinstance(item, str) else members(item)
         told_type = told.get("type")
         tell = PARTS.get(told_type) if isinstance(told_type, str) else None
-        yield (tell or _unknown)(writer, kind, told)
+        yield (tell or unknown_part)(writer, kind, told)
 
 
-def _unknown(writer: Writer, kind: Kind, told: _Fields) -> Part | None:
+def unknown_part(writer: Writer, kind: Kind, told: _Fields) -> Part | None:
+    """A part of no known type: its type, and its fields as they are."""
     if not told:
         return None
     rest = {key: value for key, value in told.items() if key != "type"}

@@ -1,13 +1,14 @@
-"""Content of APIs that take a text, or a list of texts, or tokens: legacy completions, embeddings."""
+"""Content of APIs that take a text, or a list of texts, or tokens: legacy completions, embeddings, searches."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from otel_openai import _semconv as names
-from otel_openai._content import Limits, Message, Writer
+from otel_openai._content import Limits, Message, Part, Writer
 from otel_openai._gathered import Gathered, Room
 from otel_openai._plain import members
-from otel_openai._values import listed
+from otel_openai._values import listed, number
 from otel_openai.operations._base import Messages
 from otel_openai.operations._chat_content import content_parts, finish_reason
 from otel_openai.operations._choices import FinishReasons
@@ -86,7 +87,30 @@ def _input_request(writer: Writer, params: Mapping[str, Any]) -> None:
     write_prompt(writer, params.get("input"))
 
 
+def _search_request(writer: Writer, params: Mapping[str, Any]) -> None:
+    query = params.get("query")
+    writer.lines(names.RETRIEVAL_QUERY_TEXT, "prompt", listed(query) or [query])
+
+
+def _search_response(writer: Writer, result: Any) -> None:
+    found = listed(members(result).get("data"))
+    writer.parts(names.RETRIEVAL_DOCUMENTS, (_document(writer, members(item)) for item in found))
+
+
+def _document(writer: Writer, found: Mapping[str, Any]) -> Part:
+    score = number(found.get("score"))
+    texts = [writer.text("answer", members(item).get("text")) for item in listed(found.get("content"))]
+    told = {
+        "id": writer.text("answer", found.get("file_id")),
+        "score": score if score is not None and isfinite(score) else None,
+        "filename": writer.text("answer", found.get("filename")),
+        "content": "\n".join(text for text in texts if text is not None) or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
 COMPLETIONS_MESSAGES = Messages(
     request=_completion_request, response=_completion_response, observer=CompletionsContentObserver
 )
+SEARCH_MESSAGES = Messages(request=_search_request, response=_search_response)
 INPUT_ONLY = Messages(request=_input_request)

@@ -9,7 +9,7 @@ from otel_openai._plain import members
 from otel_openai._values import listed
 from otel_openai._values import text as short_text
 from otel_openai.operations._base import Messages
-from otel_openai.operations._chat_content import content_parts, finish_reason, tool_result
+from otel_openai.operations._chat_content import content_parts, finish_reason, tool_result, unknown_part
 from otel_openai.operations._responses_finish import UNDER_WAY, as_object, finish_reasons
 from otel_openai.operations._responses_stream import ResponsesContentObserver
 from otel_openai.operations._tools_content import tool_definitions
@@ -19,12 +19,15 @@ _Tell: TypeAlias = Callable[[Writer, Kind, _Fields], Iterator[Part | None]]
 
 
 def _request(writer: Writer, params: _Fields) -> None:
-    asked = params.get("input")
-    items = [{"role": "user", "content": asked}] if isinstance(asked, str) else listed(asked)
-    writer.newest(names.INPUT_MESSAGES, items, _asked)
+    writer.newest(names.INPUT_MESSAGES, _input_items(params), _asked)
     instructions = content_parts(writer, "instructions", params.get("instructions"))
     writer.parts(names.SYSTEM_INSTRUCTIONS, instructions)
     writer.parts(names.TOOL_DEFINITIONS, tool_definitions(writer, params.get("tools")))
+
+
+def _input_items(params: _Fields) -> list[Any]:
+    asked = params.get("input")
+    return [{"role": "user", "content": asked}] if isinstance(asked, str) else listed(asked)
 
 
 def _asked(writer: Writer, item: Any) -> Message:
@@ -166,5 +169,22 @@ def _nothing(_: Writer, __: _Fields) -> None:
     """A response that is read again was asked for before."""
 
 
+def _decision_request(writer: Writer, params: _Fields) -> None:
+    """What is to be judged, and a message of the questions: each is a part of the question's type."""
+    questions = {"role": "user", "content": params.get("questions")}
+    writer.newest(names.INPUT_MESSAGES, [*_input_items(params), questions], _asked)
+
+
+def _decision_response(writer: Writer, result: Any) -> None:
+    answers = listed(members(result).get("answers"))
+    writer.choices(names.OUTPUT_MESSAGES, [answers] if answers else [], _decided)
+
+
+def _decided(writer: Writer, answers: list[Any]) -> Message:
+    parts = (unknown_part(writer, "answer", members(answer)) for answer in answers)
+    return writer.message("assistant", parts, finish_reason="stop")
+
+
 RESPONSES_MESSAGES = Messages(request=_request, response=_response, observer=ResponsesContentObserver)
+DECISIONS_MESSAGES = Messages(request=_decision_request, response=_decision_response)
 FETCH_MESSAGES = Messages(request=_nothing, response=_response, observer=ResponsesContentObserver)

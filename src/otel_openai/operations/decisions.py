@@ -6,6 +6,7 @@ from typing import Any
 from otel_openai._values import AttributeValue, extra, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._responses_content import DECISIONS_MESSAGES
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error
 
@@ -24,4 +25,6 @@ def _response(result: Any) -> Outcome:
     )
 
 
-DECISIONS = Operation(name="chat", request=_request, response=_response, observer=EventsObserver)
+DECISIONS = Operation(
+    name="chat", request=_request, response=_response, observer=EventsObserver, messages=DECISIONS_MESSAGES
+)

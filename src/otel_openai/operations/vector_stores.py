@@ -7,6 +7,7 @@ from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, Rule, integer, mapped, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
+from otel_openai.operations._prompt_content import SEARCH_MESSAGES
 from otel_openai.operations.chat import body_error
 
 _RULES: Mapping[str, Rule] = {
@@ -29,4 +30,5 @@ SEARCH = Operation(
     response=_response,
     observer=EventsObserver,
     positional=("vector_store_id",),
+    messages=SEARCH_MESSAGES,
 )
