@@ -22,7 +22,7 @@ from server.realtime import (
 )
 from server.sockets import SocketServer
 from streamed import TIMES
-from support import Api, attributes_of
+from support import Api, Told, attributes_of
 
 CREATE: Body = {"type": "response.create"}
 
@@ -222,3 +222,19 @@ def described(span: ReadableSpan) -> dict[str, Any]:
     if len(attributes.get("otel_openai.session.id", "")) == len("00000000-0000-0000-0000-000000000000"):
         del attributes["otel_openai.session.id"]
     return attributes
+
+
+def ask(limit: int, **fields: Any) -> Body:
+    """A Realtime request that is known by its limit of tokens."""
+    return {**CREATE, "response": {"max_output_tokens": limit, **fields.pop("response", {})}, **fields}
+
+
+def told_of(told: Told) -> dict[Any, Any]:
+    """Of each response by its limit of tokens (None where the server began it): how it went, and its id."""
+    return {
+        attributes.get("gen_ai.request.max_tokens"): (
+            attributes["otel_openai.stream.outcome"],
+            attributes.get("gen_ai.response.id"),
+        )
+        for attributes in map(attributes_of, told.spans)
+    }

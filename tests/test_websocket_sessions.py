@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import openai
@@ -21,25 +22,9 @@ from server.realtime import (
     realtime_stream,
 )
 from server.sockets import Await, Close, SocketServer
-from spoken import CREATE, REALTIME, RESPONSES, Line, Spoken, cases, described
-from streamed import settled
+from spoken import REALTIME, RESPONSES, Line, Spoken, ask, cases, described, told_of
+from streamed import one_stream_was_told, settled
 from support import Api, Told, attributes_of, client
-
-
-def ask(limit: int, **fields: Any) -> Body:
-    """A Realtime request that is known by its limit of tokens."""
-    return {**CREATE, "response": {"max_output_tokens": limit, **fields.pop("response", {})}, **fields}
-
-
-def told_of(told: Told) -> dict[Any, Any]:
-    """Of each response by its limit of tokens (None where the server began it): how it went, and its id."""
-    return {
-        attributes.get("gen_ai.request.max_tokens"): (
-            attributes["otel_openai.stream.outcome"],
-            attributes.get("gen_ai.response.id"),
-        )
-        for attributes in map(attributes_of, told.spans)
-    }
 
 
 def laned(events: Sequence[Body], lane: str) -> list[Body]:
@@ -86,28 +71,92 @@ async def test_lanes_are_told_apart(talker: Api, sockets: SocketServer, told: To
     assert chunks == {len(plain)}
 
 
-async def test_the_clients_own_lanes_ask_too(talker: Api, sockets: SocketServer, told: Told) -> None:
+def shared(connection: Any) -> Any:
+    """The client's own sharing of a connection among lanes."""
     client_lanes = pytest.importorskip(
         "openai.lib.responses_websocket", reason=f"openai {openai.__version__} has no lanes of its own"
     )
     room = dict.fromkeys(("max_events_per_lane", "max_events", "max_bytes_per_lane", "max_bytes"), 1 << 24)
-    share = getattr(client_lanes, f"{'Async' if talker.is_async else ''}ResponsesWebSocketSession")
-    sockets.script(Await(), *laned(RESPONSES.events, "a"), Await(), *RESPONSES.events)
+    limits = client_lanes.ResponsesWebSocketLimits(max_lanes=3, **room)
+    prefix = "Async" if hasattr(connection, "__aiter__") else ""
+    return getattr(client_lanes, f"{prefix}ResponsesWebSocketSession")(connection, limits=limits)
 
-    async with RESPONSES.connected(talker) as line:
-        limits = client_lanes.ResponsesWebSocketLimits(max_lanes=2, **room)
-        async with entered(share(line.connection, limits=limits)) as session:
-            for lane in (session.lane("a"), session.default):
-                with told.tracer_provider.get_tracer("app").start_as_current_span("caller") as caller:
-                    await settle(lane.send(RESPONSES.create))
-                await settle(lane.get_final_response())
-                span = told.spans[-1]
-                assert span.name == "chat gpt-4o-mini"
-                assert span.parent == caller.get_span_context()
 
-    one = RESPONSES.expected("completed", len(RESPONSES.events), sockets)
+@pytest.mark.parametrize("spoken", cases(RESPONSES))
+async def test_the_clients_own_lanes_ask_too(talker: Api, sockets: SocketServer, told: Told, spoken: Spoken) -> None:
+    sockets.script(Await(), *laned(spoken.events, "a"), Await(), *spoken.events)
+
+    async with spoken.connected(talker) as line, entered(shared(line.connection)) as session:
+        for lane in (session.lane("a"), session.default):
+            with told.tracer_provider.get_tracer("app").start_as_current_span("caller") as caller:
+                await settle(lane.send(spoken.create))
+            await settle(lane.get_final_response())
+            span = told.spans[-1]
+            assert span.name == "chat gpt-4o-mini"
+            assert span.parent == caller.get_span_context()
+
+    one = spoken.expected("completed", len(spoken.events), sockets)
     assert [described(span) for span in told.spans if span.name != "caller"] == [one, one]
     assert told.total("otel_openai.active_requests") == 0
+
+
+NO_LANE = {**RESPONSES.refusal, "error": {"type": "server_error", "code": "server_error", "message": "x"}}
+
+
+@pytest.mark.parametrize("spoken", cases(RESPONSES))
+async def test_an_error_without_a_lane_ends_none_of_the_clients_lanes(
+    talker: Api, sockets: SocketServer, told: Told, spoken: Spoken
+) -> None:
+    sockets.script(Await(), NO_LANE, *laned(spoken.begin, "a"), NO_LANE, *laned(spoken.rest, "a"))
+
+    async with spoken.connected(talker) as line, entered(shared(line.connection)) as session:
+        lane = session.lane("a")
+        await settle(lane.send(spoken.create))
+        assert (await settle(lane.get_final_response())).status == "completed"  # so it is for the app, too
+        assert [(await settle(session.default.recv())).type for _ in range(2)] == ["error", "error"]
+
+    assert described(told.span) == spoken.expected("completed", len(spoken.events), sockets)
+    one_stream_was_told(told, "completed")
+
+
+@pytest.mark.parametrize("spoken", cases(RESPONSES))
+async def test_an_error_without_a_lane_is_the_reason_where_no_answer_comes(
+    talker: Api, sockets: SocketServer, told: Told, spoken: Spoken
+) -> None:
+    sockets.script(Await(), Await(), NO_LANE)
+
+    async with spoken.connected(talker) as line, entered(shared(line.connection)) as session:
+        for name in ("a", "b"):
+            await settle(session.lane(name).send(spoken.create))
+        assert (await settle(session.default.recv())).type == "error"
+        assert told.spans == []
+
+    assert [attributes_of(span).get("error.type") for span in told.spans] == ["server_error", None]
+    assert [attributes_of(span)["otel_openai.stream.outcome"] for span in told.spans] == ["error", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(None, "closed"), (KeyError, "error"), (asyncio.CancelledError, "cancelled")]
+)
+@pytest.mark.parametrize("spoken", cases(RESPONSES))
+async def test_an_app_that_leaves_its_lanes_is_told_as_one_that_leaves_its_connection(
+    talker: Api,
+    sockets: SocketServer,
+    told: Told,
+    spoken: Spoken,
+    *,
+    error: type[BaseException] | None,
+    outcome: str,
+) -> None:
+    sockets.script(Await())
+
+    with suppress(KeyError, asyncio.CancelledError):
+        async with spoken.connected(talker) as line, entered(shared(line.connection)) as session:
+            await settle(session.default.send(spoken.create))
+            if error is not None:
+                raise error
+
+    one_stream_was_told(told, outcome, None if error is None else error.__name__)
 
 
 @pytest.mark.parametrize("spoken", cases(RESPONSES))

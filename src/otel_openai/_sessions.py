@@ -82,8 +82,7 @@ class Session:
     def _tell_unopened(self, error: BaseException) -> None:
         if (telemetry := self._telemetry()) is None:
             return
-        operation, server = self._protocol.operation, self._server
-        call = Call(telemetry, operation, server, self._asked, context=self._context, started=self._started)
+        call = self._call(telemetry, self._asked, self._context, self._started)
         answer: Any = getattr(error, "response", None)
         if (
             items := getattr(getattr(answer, "headers", None), "raw_items", None)
@@ -185,11 +184,26 @@ class Session:
         """A response begins: one that the app has asked for, or one that the server has begun by itself."""
         if self._is_closed:  # what had come before is still given to the app
             return
-        request = self._responses.answer(self._protocol.mark(told))
+        mark = self._protocol.mark(told)
+        for mistaken in reversed(self._responses.mistaken(mark)):
+            if (request := self._wait_on(mistaken)) is not None:
+                self._responses.ask_on(request)
+        request = self._responses.answer(mark)
         watch = self._begin(self._asked, self._context) if request is None else request.watch
         if watch is not None:
+            if request is not None:
+                watch.answers(request)
             watch.feeder(event)
             self._responses.begin(self._protocol.key(told), watch)
+
+    def _wait_on(self, watch: ResponseWatch) -> Waiting | None:
+        """The request that a response was taken to answer, where another one will: this one is the server's own."""
+        request, telemetry = watch.request, self._telemetry()
+        if request is None or telemetry is None or not reaper.is_open(watch):
+            return None
+        call = self._call(telemetry, self._asked, self._context, request.answered_at)
+        watch.leave_to(call)
+        return request
 
     def on_end(self, event: Any, told: _Fields) -> None:
         """A response ends."""
@@ -201,10 +215,13 @@ class Session:
         """Something went wrong; perhaps a response."""
         if self._protocol.in_lanes:
             under_way = told.get("sequence_number") is not None
-            blamed = self._responses.blame_in_lane(self._protocol.key(told), under_way=under_way)
+            blamed = self._responses.blame_in_lane(event, self._protocol.key(told), under_way=under_way)
         else:
             error = fields(told.get("error"))
-            blamed = self._responses.blame(event, error.get("event_id"), certain=_is_of_request(error))
+            cause, certain = error.get("event_id"), _is_of_request(error)
+            blamed = self._responses.blame(event, cause, certain=certain)
+            if blamed is None and certain and (taken := self._responses.taken_for_answer(cause)) is not None:
+                blamed = self._wait_on(taken)
         if blamed is not None:
             blamed.refused(event)
 
@@ -212,8 +229,12 @@ class Session:
         telemetry = self._telemetry()
         if telemetry is None or is_suppressed(context):
             return None
-        call = Call(telemetry, self._protocol.operation, self._server, params, context=context)
-        return ResponseWatch(call, self._facts)
+        return ResponseWatch(self._call(telemetry, params, context), self._facts)
+
+    def _call(
+        self, telemetry: Telemetry, params: _Fields, context: Context | None, started: float | None = None
+    ) -> Call:
+        return Call(telemetry, self._protocol.operation, self._server, params, context=context, started=started)
 
 
 _HANDLERS: Mapping[str, Callable[[Session, Any, _Fields], None]] = {

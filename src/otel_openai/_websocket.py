@@ -110,11 +110,13 @@ def _connections(socket: Socket, module: Any, current: _Current) -> Iterator[tup
 
 
 def _lanes(module: Any) -> Iterator[tuple[type, str, Wrapper]]:
-    """Lanes receive through the connection, and send past it."""
-    for prefix, made in (("", _sync), ("Async", _async)):
+    """Lanes receive through the connection, and send past it. The session that they belong to closes it."""
+    for prefix, made, leave in (("", _sync, "__exit__"), ("Async", _async, "__aexit__")):
         lane = getattr(module, f"{prefix}ResponsesWebSocketLane", None)
-        if lane is not None:
+        session = getattr(module, f"{prefix}ResponsesWebSocketSession", None)
+        if lane is not None and session is not None:
             yield lane, "send", made(_send_in_lane, 1)
+            yield session, leave, _leave_lanes
 
 
 def _sync(begin: _Begin, takes: int = 0) -> Wrapper:
@@ -226,10 +228,18 @@ def _close(wrapped: Any, connection: Any, args: tuple[Any, ...], kwargs: dict[st
 
 
 def _leave(wrapped: Any, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    session = _session_of(manager)
+    _left(_session_of(manager), args, kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def _leave_lanes(wrapped: Any, lanes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    _left(_session_of(getattr(lanes, "connection", None)), args, kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def _left(session: Session | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if session is not None:
         session.closed(args[1] if len(args) > 1 else kwargs.get("exc"))
-    return wrapped(*args, **kwargs)
 
 
 def _session_of(owner: Any) -> Session | None:
