@@ -233,8 +233,8 @@ _ANSWERS = Row(
     (
         Panel(
             "Finish reasons",
-            "Share of all choices. length and max_output_tokens: cut off. content_filter: withheld. error: broken off. "
-            "A model that loops in tools shows as tool_calls.",
+            "Share of all choices. length and max_output_tokens: cut off. content_filter: withheld. error: broken off, "
+            "or closed early. A model that loops in tools shows as tool_calls.",
             (
                 Query(
                     share_by("otel_openai_finish_reason", rate(_FINISH_REASONS), rate(_FINISH_REASONS)),

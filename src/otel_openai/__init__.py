@@ -8,6 +8,8 @@ One line at start-up, before or after `import openai`:
 
 Every request becomes one span, and is counted in metrics. Nothing of what is asked or answered leaves the process
 unless `capture_content` says so.
+
+Public besides: `otel_openai.console` (exporters for a terminal), `otel_openai.cost` and `otel_openai.redactors`.
 """
 
 from collections.abc import Callable, Collection, Mapping

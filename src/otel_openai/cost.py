@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+__all__ = ["CostFacts", "list_price", "load"]
+
 _MAX_MODELS = 1024
 _MAX_LINES = 100
 
