@@ -5,9 +5,9 @@ from promql import (
     CALLS,
     CUT_OFF,
     FAILED,
-    NOT_MEDIA,
     OPEN,
     RECENT,
+    WAITED_FOR,
     headroom,
     per_request,
     quantile,
@@ -71,9 +71,9 @@ _NOW = Row(
         ),
         Panel(
             "First token, p95",
-            "One stream in twenty waits longer for its first output; images and transcriptions are left out. It grows "
-            "with queues at the server and with long prompts. Alert: OpenAIFirstTokenSlow.",
-            (Query(quantile(0.95, _FIRST_CHUNK, NOT_MEDIA, over=RECENT)),),
+            "One stream in twenty waits longer for its first output; images, transcriptions and sessions are left out. "
+            "It grows with queues at the server and with long prompts. Alert: OpenAIFirstTokenSlow.",
+            (Query(quantile(0.95, _FIRST_CHUNK, WAITED_FOR, over=RECENT)),),
             "s",
             "stat",
             width=3,
@@ -173,9 +173,9 @@ _LATENCY = Row(
         ),
         Panel(
             "Time to the first token",
-            "What a user of a stream waits for, images and transcriptions left out. When it rises and latency does "
-            "not, the server's queue or the prompts have grown.",
-            tuple(Query(quantile(q, _FIRST_CHUNK, NOT_MEDIA), f"p{q * 100:g}") for q in _QUANTILES),
+            "What a user of a stream waits for, images, transcriptions and sessions left out. When it rises and "
+            "latency does not, the server's queue or the prompts have grown.",
+            tuple(Query(quantile(q, _FIRST_CHUNK, WAITED_FOR), f"p{q * 100:g}") for q in _QUANTILES),
             "s",
             width=12,
             steps={"red": 5},

@@ -11,7 +11,8 @@ CALLS = "gen_ai_client_operation_duration_seconds_count"
 OPEN = f"otel_openai_active_requests{{{_FILTER}}}"
 # A task that its own application cancelled, by asyncio or trio, is no failure of the server.
 FAILED = 'error_type!~"|Cancelled(Error)?"'
-NOT_MEDIA = 'gen_ai_operation_name!="generate_content"'  # images and transcriptions, whose first output takes its time
+# Not images and transcriptions, whose first output takes its time, nor sessions that are watched until there is any.
+WAITED_FOR = 'gen_ai_operation_name!~"generate_content|fetch_session"'
 CUT_OFF = 'otel_openai_finish_reason=~"length|max_output_tokens"'
 
 
