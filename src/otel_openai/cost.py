@@ -98,7 +98,7 @@ def list_price(call: CostFacts) -> float | None:
 
 @lru_cache(maxsize=1)
 def load() -> "_Table":
-    """Import the table, which takes about a second, once.
+    """Import the table, which takes a good part of a second, once.
 
     Raises:
         ModuleNotFoundError: The extra `cost` is not installed.
