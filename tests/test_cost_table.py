@@ -15,11 +15,27 @@ from genai_prices import data_snapshot
 import otel_openai
 from otel_openai import cost
 from otel_openai.cost import CostFacts, list_price
-from server import MODEL, ScriptedServer, chat, chat_stream, chat_usage, embeddings, response, response_usage, sse
+from programs import ARGUMENTS
+from server import (
+    ABSENT,
+    MODEL,
+    Scripted,
+    ScriptedServer,
+    chat,
+    chat_stream,
+    chat_usage,
+    embeddings,
+    raw_reply,
+    response,
+    response_usage,
+    sse,
+    transcription,
+    video,
+)
 from server.realtime import realtime_session, realtime_stream
 from server.sockets import Await, SocketServer
 from spoken import REALTIME, Spoken, cases
-from support import Api, Told
+from support import Api, Told, need
 
 COST = "otel_openai.cost"
 UNPRICED = "otel_openai.unpriced_calls"
@@ -213,6 +229,9 @@ UNKNOWN = {
     "audio without a price": facts("gpt-4o-mini", input_audio_tokens=10),
     "spoken audio without a price": facts("gpt-4o-mini", output_audio_tokens=10),
     "priced by the hour": facts("whisper-1"),
+    "seconds": facts("whisper-1", input_tokens=0, output_tokens=0, seconds=2.0),
+    "no second": facts("whisper-1", input_tokens=0, output_tokens=0, seconds=0.0),
+    "seconds beside tokens that have a price": facts(seconds=2.0),
     "output of a model that is priced by its input": facts("text-embedding-3-small"),
     "more cached than there was": facts(cache_read_tokens=2000),
     "audio of which nobody knows what was cached": facts("gpt-realtime", cache_read_tokens=10, input_audio_tokens=10),
@@ -222,6 +241,34 @@ UNKNOWN = {
 @pytest.mark.parametrize("unknown", UNKNOWN.values(), ids=UNKNOWN)
 async def test_what_the_table_does_not_have_is_not_guessed(unknown: CostFacts) -> None:
     assert list_price(unknown) is None
+
+
+async def test_tokens_beside_no_second_are_priced() -> None:
+    assert list_price(facts(seconds=0.0)) == list_price(facts()) is not None
+
+
+BY_THE_SECOND: dict[str, tuple[str, Scripted, int]] = {
+    "a transcription": ("audio.transcriptions.create", transcription(usage={"type": "duration", "seconds": 2}), 1),
+    "a transcription without usage": ("audio.transcriptions.create", transcription(usage=ABSENT, duration=2.0), 0),
+    "a translation": ("audio.translations.create", transcription(usage=ABSENT), 0),
+    "speech": ("audio.speech.create", raw_reply(b"RIFF", content_type="audio/wav"), 0),
+    "a video": ("videos.create", video(), 1),
+    "a longer video": ("videos.extend", video(), 0),
+}
+
+
+@pytest.mark.parametrize("billed", BY_THE_SECOND.values(), ids=BY_THE_SECOND)
+async def test_what_is_billed_by_the_second_is_unpriced_and_never_free(
+    api: Api, server: ScriptedServer, told: Told, billed: tuple[str, Scripted, int]
+) -> None:
+    method, reply, unpriced = billed
+    need(method)
+    server.reply(reply)
+    arguments = ARGUMENTS[method]
+    await api.call(method, **{**arguments, "model": "whisper-1"} if "file" in arguments else arguments)
+
+    assert COST not in told.attributes
+    assert (told.points(COST), told.total(UNPRICED)) == ([], unpriced)
 
 
 async def test_a_tier_has_its_own_price() -> None:

@@ -78,6 +78,8 @@ class CostFacts:
     reasoning_tokens: int = 0
     output_audio_tokens: int = 0
     output_image_tokens: int = 0
+    seconds: float | None = None
+    """Of sound or video that was used; None where the server counts none."""
     reported_cost: float | None = None
     """What OpenRouter, LiteLLM or Perplexity say that the call cost, in US dollars."""
 
@@ -144,6 +146,8 @@ class _Table:
             return None
         used = {theirs: tokens for ours, theirs in _COUNTS.items() if (tokens := getattr(call, ours))}
         used.update((theirs, cached) for ours, theirs in _CACHED.items() if (cached := getattr(call, ours)) is not None)
+        if call.seconds is not None and (call.seconds or not used):
+            return None  # seconds may have a price of their own, and tokens beside them another
         try:
             priced = model.calc_price(self._usage(**used), provider, price_context=context)
         except ValueError:  # counts that contradict one another

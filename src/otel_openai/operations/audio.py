@@ -1,6 +1,6 @@
 """Audio: `audio.speech`, `.transcriptions` and `.translations`. What is uploaded or spoken is not looked at.
 
-Usage in seconds is not told: the conventions have no name for it.
+Usage is what the server says it is: the `duration` of the sound is not, as some bill a least number of seconds.
 """
 
 from collections.abc import Mapping
