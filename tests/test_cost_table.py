@@ -229,9 +229,9 @@ UNKNOWN = {
     "audio without a price": facts("gpt-4o-mini", input_audio_tokens=10),
     "spoken audio without a price": facts("gpt-4o-mini", output_audio_tokens=10),
     "priced by the hour": facts("whisper-1"),
-    "seconds": facts("whisper-1", input_tokens=0, output_tokens=0, seconds=2.0),
-    "no second": facts("whisper-1", input_tokens=0, output_tokens=0, seconds=0.0),
+    "seconds without a price": facts("sora-2", input_tokens=0, output_tokens=0, seconds=2.0),
     "seconds beside tokens that have a price": facts(seconds=2.0),
+    "tokens beside seconds that have a price": facts("whisper-1", seconds=2.0),
     "output of a model that is priced by its input": facts("text-embedding-3-small"),
     "more cached than there was": facts(cache_read_tokens=2000),
     "audio of which nobody knows what was cached": facts("gpt-realtime", cache_read_tokens=10, input_audio_tokens=10),
@@ -243,12 +243,38 @@ async def test_what_the_table_does_not_have_is_not_guessed(unknown: CostFacts) -
     assert list_price(unknown) is None
 
 
-async def test_tokens_beside_no_second_are_priced() -> None:
-    assert list_price(facts(seconds=0.0)) == list_price(facts()) is not None
+SECONDS = {
+    "a minute of Whisper, for $0.006": (facts("whisper-1", input_tokens=0, output_tokens=0, seconds=60.0), 0.006),
+    "a second of Groq, which bills ten": (
+        facts("whisper-large-v3", provider="groq", input_tokens=0, output_tokens=0, seconds=1.0),
+        10 * 0.111 / 3600,
+    ),
+    "an hour and tokens of Voxtral": (
+        facts("voxtral-small-24b-2507", provider="mistral_ai", seconds=3600.0),
+        0.24 + (1000 * 0.1 + 100 * 0.4) / MILLION,
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "dollars"), SECONDS.values(), ids=SECONDS)
+async def test_seconds_of_sound_have_the_price_of_the_table(call: CostFacts, dollars: float) -> None:
+    assert list_price(call) == pytest.approx(dollars, rel=1e-12)
+
+
+async def test_a_transcription_is_priced_by_its_seconds(api: Api, server: ScriptedServer, told: Told) -> None:
+    server.reply(transcription(usage={"type": "duration", "seconds": 90}))
+    await api.call("audio.transcriptions.create", model="whisper-1", file=("hello.wav", b"RIFF"))
+
+    assert told.attributes[COST] == told.total(COST) == pytest.approx(0.009, rel=1e-12)
+    assert told.points(UNPRICED) == []
 
 
 BY_THE_SECOND: dict[str, tuple[str, Scripted, int]] = {
-    "a transcription": ("audio.transcriptions.create", transcription(usage={"type": "duration", "seconds": 2}), 1),
+    "a transcription by an unknown model": (
+        "audio.transcriptions.create",
+        transcription(usage={"type": "duration", "seconds": 2}),
+        1,
+    ),
     "a transcription without usage": ("audio.transcriptions.create", transcription(usage=ABSENT, duration=2.0), 0),
     "a translation": ("audio.translations.create", transcription(usage=ABSENT), 0),
     "speech": ("audio.speech.create", raw_reply(b"RIFF", content_type="audio/wav"), 0),
@@ -258,14 +284,13 @@ BY_THE_SECOND: dict[str, tuple[str, Scripted, int]] = {
 
 
 @pytest.mark.parametrize("billed", BY_THE_SECOND.values(), ids=BY_THE_SECOND)
-async def test_what_is_billed_by_the_second_is_unpriced_and_never_free(
+async def test_what_is_billed_by_an_unknown_price_is_never_free(
     api: Api, server: ScriptedServer, told: Told, billed: tuple[str, Scripted, int]
 ) -> None:
     method, reply, unpriced = billed
     need(method)
     server.reply(reply)
-    arguments = ARGUMENTS[method]
-    await api.call(method, **{**arguments, "model": "whisper-1"} if "file" in arguments else arguments)
+    await api.call(method, **ARGUMENTS[method])
 
     assert COST not in told.attributes
     assert (told.points(COST), told.total(UNPRICED)) == ([], unpriced)
