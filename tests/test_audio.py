@@ -13,6 +13,7 @@ from expected import Attributes, at, changed
 from programs import ARGUMENTS
 from server import (
     ABSENT,
+    DONE,
     Gate,
     ScriptedServer,
     audio_usage,
@@ -156,6 +157,37 @@ async def test_a_streamed_transcription_tells_its_tokens(api: Api, server: Scrip
 
     streamed = {"gen_ai.request.stream": True, "otel_openai.stream.outcome": "completed"}
     assert described(told.span) == heard(server, streamed, {"otel_openai.stream.chunk.count": 4})
+    assert told.attributes["gen_ai.response.time_to_first_chunk"] > 0.02
+
+
+def _heard_by_vllm(text: str, **choice: Any) -> Any:
+    choices = [{"delta": {"content": text}, **choice}]
+    return {"id": "transcribe-1", "object": "transcription.chunk", "model": "whisper", "choices": choices}
+
+
+@pytest.mark.parametrize("outcome", ["completed", "truncated"])
+async def test_a_transcription_may_come_in_chunks_without_a_type(
+    api: Api, server: ScriptedServer, told: Told, outcome: str
+) -> None:
+    need_stream("audio.transcriptions.create")
+    is_whole = outcome == "completed"
+    pieces = [_heard_by_vllm(""), _heard_by_vllm("Hel"), _heard_by_vllm("lo!", finish_reason="stop")]
+    server.reply(sse(*pieces, *([DONE] if is_whole else [_heard_by_vllm(" Good")])))
+
+    stream = await transcribe(api, stream=True)
+    await api.next(stream)  # no text yet
+    await asyncio.sleep(0.02)
+    await api.drain(stream)
+
+    chunks = {
+        "gen_ai.request.stream": True,
+        "gen_ai.response.id": "transcribe-1",
+        "gen_ai.response.model": "whisper",
+        "gen_ai.response.finish_reasons": ["stop" if is_whole else "error"],
+        "otel_openai.stream.outcome": outcome,
+        "otel_openai.stream.chunk.count": 3 if is_whole else 4,
+    }
+    assert described(told.span) == heard(server, chunks, NO_USAGE)
     assert told.attributes["gen_ai.response.time_to_first_chunk"] > 0.02
 
 

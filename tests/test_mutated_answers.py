@@ -96,6 +96,15 @@ CASES = {
     "images stream": Case("images.generate", list(image_stream()), examples=FEW),
     "transcription": Case("audio.transcriptions.create", transcription(), examples=FEW),
     "transcription stream": Case("audio.transcriptions.create", transcription_stream(), examples=FEW),
+    "transcription in chunks": Case(
+        "audio.transcriptions.create",
+        [
+            {"id": "x", "model": "m", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]},
+            usage_chunk(),
+            DONE,
+        ],
+        examples=FEW,
+    ),
     "transcription in seconds": Case(
         "audio.transcriptions.create", transcription(usage={"type": "duration", "seconds": 2}), examples=FEW
     ),
