@@ -34,9 +34,13 @@ USAGE: dict[str, str] = {
     "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
     "prompt_tokens_details.audio_tokens": "gen_ai.usage.audio.input_tokens",
     "completion_tokens_details.audio_tokens": "gen_ai.usage.audio.output_tokens",
+    "input_token_details.audio_tokens": "gen_ai.usage.audio.input_tokens",
+    "input_token_details.text_tokens": "gen_ai.usage.text.input_tokens",
     "prompt_tokens_details.text_tokens": "gen_ai.usage.text.input_tokens",
     "completion_tokens_details.text_tokens": "gen_ai.usage.text.output_tokens",
     "completion_tokens_details.image_tokens": "gen_ai.usage.image.output_tokens",
+    "seconds": "otel_openai.usage.duration",
+    "prompt_audio_seconds": "otel_openai.usage.duration",
 }
 
 
@@ -155,6 +159,10 @@ def said(path: str, body: Any) -> Attributes:
         return of_response(body)
     if path == "/v1/embeddings":
         return of_embeddings(body)
+    if path.startswith("/v1/audio/"):
+        return of_sound(body)
+    if path == "/v1/videos":
+        return of_video(body)
     return of_choices(body, may_call=path == "/v1/chat/completions")
 
 
@@ -182,3 +190,23 @@ def of_chunks(chunks: list[Any], *, may_call: bool) -> Attributes:
                     calls[index, call.get("id")] = name
     told["gen_ai.response.finish_reasons"] = [reasons[index] or "error" for index in sorted(reasons)]
     return {**told, **counted, **tools(list(calls.values()))} if may_call else {**told, **counted}
+
+
+def of_sound(body: Any) -> Attributes:
+    """What a transcription or a translation says of itself."""
+    reason = body.get("finish_reason")
+    told = {"gen_ai.response.model": body.get("model"), "gen_ai.response.finish_reasons": [reason] if reason else None}
+    return {**told, **usage(body.get("usage"))}
+
+
+def of_sound_events(events: list[Any]) -> Attributes:
+    """A streamed transcription: its last event, or chunks like those of chat, where each piece of sound has an end."""
+    if "choices" not in events[-1]:
+        return of_sound(events[-1])
+    reasons = [choice.get("finish_reason") for event in events for choice in event["choices"]]
+    counted = [usage(event["usage"]) for event in events if event.get("usage")]
+    return {**whole(events[0]), "gen_ai.response.finish_reasons": reasons[-1:], **(counted or [{}])[-1]}
+
+
+def of_video(body: Any) -> Attributes:
+    return {**whole(body), "otel_openai.usage.duration": float(body["seconds"])}

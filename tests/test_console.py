@@ -422,6 +422,7 @@ def test_the_usage_table_is_read_from_the_metrics() -> None:
     observe(meter, "otel_openai.tool_calls", (2, {"gen_ai.tool.name": "[b]weather"}))
     observe(meter, "otel_openai.streams", (1, {"otel_openai.stream.outcome": "closed"}))
     observe(meter, "otel_openai.retries", (2, {}))
+    observe(meter, "otel_openai.usage.duration", (2.5, {}), (0.25, tier))
     observe(meter, "otel_openai.active_requests", (1, {"gen_ai.request.model": "open"}))
 
     provider.shutdown()
@@ -434,6 +435,7 @@ def test_the_usage_table_is_read_from_the_metrics() -> None:
     embed  api.example.com:8080      1       0       9       -    -          -     12 ms   12 ms            -
 
     gpt-x at api.example.com
+      media       2.75 s
       finish      stop 4, length 1
       tool calls  [b]weather 2
       streams     closed 1
@@ -522,6 +524,12 @@ def test_the_model_that_answered_is_printed_where_none_was_named(traces: Traces)
     answered = {"gen_ai.operation.name": "invoke_agent", "gen_ai.response.model": "gpt-x"}
     traces.end(traces.start("invoke_agent", attributes=answered), 10)
     assert traces.printed() == "\ninvoke_agent  10 ms  model gpt-x\n"
+
+
+def test_seconds_of_sound_and_video_are_printed(traces: Traces) -> None:
+    used = {**NAMED, "otel_openai.usage.duration": 12.5}
+    traces.end(traces.start("generate_content whisper-1", attributes=used), 10)
+    assert traces.printed() == "\ngenerate_content whisper-1  10 ms  media 12.50 s\n"
 
 
 def test_what_calls_cost_is_printed_where_it_is_known(traces: Traces) -> None:

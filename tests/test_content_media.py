@@ -12,6 +12,7 @@ import otel_openai
 from content import INPUT, INSTRUCTIONS, OUTPUT, answer, on_span, on_spans, user
 from programs import ARGUMENTS
 from server import (
+    DONE,
     Body,
     ScriptedServer,
     image_stream,
@@ -128,13 +129,17 @@ async def test_what_was_heard_is_told(
 async def test_a_streamed_transcription_is_told_alike(api: Api, server: ScriptedServer, telling: Telling) -> None:
     need_stream("audio.transcriptions.create")
     told = telling(capture_content="span")
-    server.reply(sse(*transcription_stream("Hel", "lo!")), sse(*transcription_stream("Hel", "lo!")[:1]))
+    server.reply(
+        sse(*transcription_stream("Hel", "lo!")),
+        sse(*transcription_stream("Hel", "lo!")[:1]),
+        sse(*({"choices": [{"delta": {"content": piece}}]} for piece in ("Hel", "lo!")), DONE),  # vLLM
+    )
 
-    for _ in range(2):
+    for _ in range(3):
         arguments = ARGUMENTS["audio.transcriptions.create"]
         await api.drain(await api.call("audio.transcriptions.create", **arguments, stream=True))
 
-    assert [content[OUTPUT] for content in on_spans(told)] == [[answer("Hello!")], [answer("Hel")]]
+    assert [content[OUTPUT] for content in on_spans(told)] == [[answer(text)] for text in ("Hello!", "Hel", "Hello!")]
 
 
 async def test_what_is_to_be_spoken_is_told(api: Api, server: ScriptedServer, telling: Telling) -> None:

@@ -36,6 +36,7 @@ from server import (
     response_stream,
     response_usage,
     sse,
+    transcription,
 )
 from support import Api, Told, attributes_of
 
@@ -171,6 +172,22 @@ CALLS = {
         CHAT,
         chat(usage={**chat_usage(9, 12), **AUDIO}),
         facts(input_tokens=9, input_audio_tokens=3, output_tokens=12, output_audio_tokens=2),
+    ),
+    "seconds": Called(
+        "audio.transcriptions.create",
+        transcription(usage={"type": "duration", "seconds": 2}),
+        facts(
+            operation="generate_content",
+            model="gpt-4o-transcribe",
+            request_model="gpt-4o-transcribe",
+            service_tier=None,
+            seconds=2.0,
+        ),
+    ),
+    "seconds and tokens": Called(
+        CHAT,
+        chat(usage={**chat_usage(9, 12), "prompt_audio_seconds": 3}),
+        facts(input_tokens=9, output_tokens=12, seconds=3.0),
     ),
     "an answer that does not name its model": Called(
         CHAT,

@@ -15,11 +15,27 @@ from genai_prices import data_snapshot
 import otel_openai
 from otel_openai import cost
 from otel_openai.cost import CostFacts, list_price
-from server import MODEL, ScriptedServer, chat, chat_stream, chat_usage, embeddings, response, response_usage, sse
+from programs import ARGUMENTS
+from server import (
+    ABSENT,
+    MODEL,
+    Scripted,
+    ScriptedServer,
+    chat,
+    chat_stream,
+    chat_usage,
+    embeddings,
+    raw_reply,
+    response,
+    response_usage,
+    sse,
+    transcription,
+    video,
+)
 from server.realtime import realtime_session, realtime_stream
 from server.sockets import Await, SocketServer
 from spoken import REALTIME, Spoken, cases
-from support import Api, Told
+from support import Api, Told, need
 
 COST = "otel_openai.cost"
 UNPRICED = "otel_openai.unpriced_calls"
@@ -213,6 +229,9 @@ UNKNOWN = {
     "audio without a price": facts("gpt-4o-mini", input_audio_tokens=10),
     "spoken audio without a price": facts("gpt-4o-mini", output_audio_tokens=10),
     "priced by the hour": facts("whisper-1"),
+    "seconds without a price": facts("sora-2", input_tokens=0, output_tokens=0, seconds=2.0),
+    "seconds beside tokens that have a price": facts(seconds=2.0),
+    "tokens beside seconds that have a price": facts("whisper-1", seconds=2.0),
     "output of a model that is priced by its input": facts("text-embedding-3-small"),
     "more cached than there was": facts(cache_read_tokens=2000),
     "audio of which nobody knows what was cached": facts("gpt-realtime", cache_read_tokens=10, input_audio_tokens=10),
@@ -222,6 +241,59 @@ UNKNOWN = {
 @pytest.mark.parametrize("unknown", UNKNOWN.values(), ids=UNKNOWN)
 async def test_what_the_table_does_not_have_is_not_guessed(unknown: CostFacts) -> None:
     assert list_price(unknown) is None
+
+
+SECONDS = {
+    "a minute of Whisper, for $0.006": (facts("whisper-1", input_tokens=0, output_tokens=0, seconds=60.0), 0.006),
+    "a second of Groq, which bills ten": (
+        facts("whisper-large-v3", provider="groq", input_tokens=0, output_tokens=0, seconds=1.0),
+        10 * 0.111 / 3600,
+    ),
+    "an hour and tokens of Voxtral": (
+        facts("voxtral-small-24b-2507", provider="mistral_ai", seconds=3600.0),
+        0.24 + (1000 * 0.1 + 100 * 0.4) / MILLION,
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "dollars"), SECONDS.values(), ids=SECONDS)
+async def test_seconds_of_sound_have_the_price_of_the_table(call: CostFacts, dollars: float) -> None:
+    assert list_price(call) == pytest.approx(dollars, rel=1e-12)
+
+
+async def test_a_transcription_is_priced_by_its_seconds(api: Api, server: ScriptedServer, told: Told) -> None:
+    server.reply(transcription(usage={"type": "duration", "seconds": 90}))
+    await api.call("audio.transcriptions.create", model="whisper-1", file=("hello.wav", b"RIFF"))
+
+    assert told.attributes[COST] == told.total(COST) == pytest.approx(0.009, rel=1e-12)
+    assert told.points(UNPRICED) == []
+
+
+BY_THE_SECOND: dict[str, tuple[str, Scripted, int]] = {
+    "a transcription by an unknown model": (
+        "audio.transcriptions.create",
+        transcription(usage={"type": "duration", "seconds": 2}),
+        1,
+    ),
+    "a transcription without usage": ("audio.transcriptions.create", transcription(usage=ABSENT, duration=2.0), 0),
+    "a translation": ("audio.translations.create", transcription(usage=ABSENT), 0),
+    "speech": ("audio.speech.create", raw_reply(b"RIFF", content_type="audio/wav"), 0),
+    "a video": ("videos.create", video(), 1),
+    "a longer video": ("videos.extend", video(), 0),
+}
+
+
+@pytest.mark.parametrize("billed", BY_THE_SECOND.values(), ids=BY_THE_SECOND)
+async def test_what_is_billed_by_an_unknown_price_is_never_free(
+    api: Api, server: ScriptedServer, told: Told, billed: tuple[str, Scripted, int]
+) -> None:
+    method, reply, unpriced = billed
+    need(method)
+    server.reply(reply)
+    await api.call(method, **ARGUMENTS[method])
+
+    assert COST not in told.attributes
+    assert (told.points(COST), told.total(UNPRICED)) == ([], unpriced)
 
 
 async def test_a_tier_has_its_own_price() -> None:

@@ -52,8 +52,8 @@ def test_every_variable_lists_what_there_is_to_choose(answers: Answers) -> None:
     assert answers.labels == {
         "service": ["shop"],
         "provider": ["openai_compatible"],
-        "model": ["davinci", "embed", "gpt-4o-mini", "o4-mini"],
-        "operation": ["chat", "embeddings", "text_completion"],
+        "model": ["davinci", "embed", "gpt-4o-mini", "o4-mini", "whisper-1"],
+        "operation": ["chat", "embeddings", "generate_content", "text_completion"],
     }
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from otlp import OtlpReceiver, attributes
 from processes import environment, run
-from server import Delay, Gate, Reply, Request, ScriptedServer, chat, json_reply, sse
+from server import Delay, Gate, Reply, Request, ScriptedServer, chat, json_reply, sse, transcription
 from streamed import CHAT
 
 if not hasattr(os, "fork"):
@@ -67,13 +67,16 @@ def answers(server: ScriptedServer) -> None:
     server.always(answer)
 
 
-def counts(receiver: OtlpReceiver, metric: str) -> dict[str, dict[str, int]]:
+def counts(receiver: OtlpReceiver, metric: str) -> dict[str, dict[str, float]]:
     """What each process, by its `service.instance.id`, has counted for each model in the end."""
-    last: dict[str, dict[str, int]] = {}
+    last: dict[str, dict[str, float]] = {}
     for resource, exported in receiver.received_metrics():
         if exported.name == metric:
             points = exported.sum.data_points
-            found = {attributes(point.attributes)["gen_ai.request.model"]: point.as_int for point in points}
+            found = {
+                attributes(point.attributes)["gen_ai.request.model"]: point.as_int or point.as_double
+                for point in points
+            }
             last[resource["service.instance.id"]] = found
     return last
 
@@ -114,6 +117,31 @@ def test_parent_and_child_report_each_what_it_did(server: ScriptedServer, receiv
         found = counts(receiver, metric)
         assert found.pop(parent) == {"parent": of_parent}
         assert list(found.values()) == [{"child": of_child}]
+
+
+def test_parent_and_child_report_each_its_seconds(server: ScriptedServer, receiver: OtlpReceiver) -> None:
+    server.always(transcription(usage={"type": "duration", "seconds": 1.5}))
+    _, errors = run(
+        PROGRAM
+        + dedent("""
+        otel_openai.instrument(export="otlp")
+
+        def hear(client, model):
+            client.audio.transcriptions.create(model=model, file=("hello.wav", b"RIFF"))
+
+        mine, childs = client(), client()
+        hear(mine, "parent")
+        assert fork(lambda: [hear(childs, "child") for _ in range(3)]) == 0
+        hear(mine, "parent")
+        """),
+        server,
+        env={"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint},
+        warnings="ignore",  # neither closes its client
+    )
+
+    assert errors == ""
+    found = counts(receiver, "otel_openai.usage.duration")
+    assert sorted(found.values(), key=str) == [{"child": 4.5}, {"parent": 3.0}]
 
 
 def test_a_lock_that_another_thread_held_does_not_stop_the_child(server: ScriptedServer) -> None:

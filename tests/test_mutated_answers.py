@@ -96,12 +96,25 @@ CASES = {
     "images stream": Case("images.generate", list(image_stream()), examples=FEW),
     "transcription": Case("audio.transcriptions.create", transcription(), examples=FEW),
     "transcription stream": Case("audio.transcriptions.create", transcription_stream(), examples=FEW),
+    "transcription in chunks": Case(
+        "audio.transcriptions.create",
+        [
+            {"id": "x", "model": "m", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]},
+            usage_chunk(),
+            DONE,
+        ],
+        examples=FEW,
+    ),
+    "transcription in seconds": Case(
+        "audio.transcriptions.create", transcription(usage={"type": "duration", "seconds": 2}), examples=FEW
+    ),
     "moderation": Case("moderations.create", moderation(), examples=FEW),
     "decision": Case("decisions.create", decision(), examples=FEW),
     "search": Case("vector_stores.search", search_page(), examples=FEW),
     "video": Case(
         "videos.create", video(status="failed", error={"code": "content_filter", "message": "x"}), examples=FEW
     ),
+    "video that has begun": Case("videos.create", video(), examples=FEW),
     "batch": Case("batches.retrieve", batch("completed", usage=response_usage()), examples=FEW),
     "run": Case("beta.threads.runs.create", run("requires_action", tools=[tool_call()], last_error={"code": "x"})),
     "session": Case("beta.agents.sessions.create", agent_session("failed", error="x"), examples=FEW),

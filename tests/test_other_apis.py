@@ -25,11 +25,13 @@ from server import (
 from streamed import described
 from support import Api, Told, need
 
+DURATION = "otel_openai.usage.duration"
 VIDEO = {
     "gen_ai.operation.name": "generate_content",
     "gen_ai.output.type": "video",
     "gen_ai.response.id": "video_123",
     "gen_ai.response.model": "sora-2",
+    DURATION: 8.0,
 }
 MODERATION = {
     "gen_ai.operation.name": "moderation",
@@ -56,13 +58,17 @@ BETA = {
 }
 _NO_DECISION = {**dict.fromkeys(RESPONSE_USAGE), "gen_ai.response.model": None}
 _NO_MODERATION = {"gen_ai.response.id": None, "gen_ai.response.model": None}
-_NO_VIDEO = {"gen_ai.response.id": None, "gen_ai.response.model": None}
+_NO_VIDEO = {"gen_ai.response.id": None, "gen_ai.response.model": None, DURATION: None}
 _PAGE = text_reply("<html>", content_type="text/html")
 _TOOL = {
     "gen_ai.response.finish_reasons": ["tool_calls"],
     "otel_openai.tool_call.count": 1,
     "otel_openai.tool_call.names": ["get_weather"],
 }
+_SECONDS: list[tuple[Any, float | None]] = [
+    *(("12", 12.0), (4, 4.0), ("2.5", 2.5), ("0", 0.0)),
+    *((odd, None) for odd in ("many", "", "nan", "inf", "-4", -4, True, None, ["4"])),
+]
 
 ANSWERS: dict[tuple[str, str], tuple[Any, Attributes]] = {
     ("moderations.create", "a result"): (moderation(), MODERATION),
@@ -82,12 +88,22 @@ ANSWERS: dict[tuple[str, str], tuple[Any, Attributes]] = {
     ("videos.create", "a job"): (video(), {**VIDEO, "gen_ai.request.model": "sora-2"}),
     ("videos.create", "a failed job"): (
         video(status="failed", error={"code": "content_filter", "message": "No."}),
-        {**VIDEO, "gen_ai.request.model": "sora-2", "error.type": "content_filter"},
+        {**VIDEO, "gen_ai.request.model": "sora-2", DURATION: None, "error.type": "content_filter"},
     ),
     ("videos.create", "nothing"): ({}, {**VIDEO, **_NO_VIDEO, "gen_ai.request.model": "sora-2"}),
+    **{
+        ("videos.create", f"a job of {seconds!r} seconds"): (
+            video(seconds=seconds),
+            {**VIDEO, "gen_ai.request.model": "sora-2", DURATION: told},
+        )
+        for seconds, told in _SECONDS
+    },
     ("videos.remix", "a job"): (video(), VIDEO),
     ("videos.edit", "a job"): (video(), VIDEO),
-    ("videos.extend", "a job"): (video(), VIDEO),
+    ("videos.extend", "a job of which seconds is the length of old and new"): (
+        video(seconds="16"),
+        {**VIDEO, DURATION: None},
+    ),
     ("beta.responses.create", "text"): (response(), BETA),
     ("beta.responses.create", "a tool"): (response(output=[function_call()]), {**BETA, **_TOOL}),
     ("beta.responses.compact", "items"): (
@@ -133,6 +149,8 @@ async def test_an_answer_tells_what_it_holds(
     assert told.span.status.status_code.name == ("ERROR" if "error.type" in expected else "UNSET")
     usage = expected.get("gen_ai.usage.output_tokens")
     assert told.total("gen_ai.client.inference.usage.output_tokens") == (usage or 0)
+    assert told.total(DURATION) == (expected.get(DURATION) or 0)
+    assert type(told.attributes.get(DURATION, 0.0)) is float
     assert [count for _, (count, _) in told.points("gen_ai.client.operation.duration")] == [1]
 
 
@@ -173,3 +191,4 @@ async def test_a_poll_helper_of_videos_is_one_span(api: Api, server: ScriptedSer
 
     assert len(server.requests) == 3
     assert told.span.name == "generate_content sora-2"
+    assert told.total(DURATION) == 8

@@ -14,9 +14,20 @@ import openai
 import pytest
 
 from expected import Attributes, asked, changed
-from recorded import USAGE, an_object, error_of, events, exchanges, leaves, of_chunks, of_response, said
+from recorded import (
+    USAGE,
+    an_object,
+    error_of,
+    events,
+    exchanges,
+    leaves,
+    of_chunks,
+    of_response,
+    of_sound_events,
+    said,
+)
 from server import DONE, ScriptedServer, chat, chat_chunk, finish_chunk, replay, role_chunk, sse
-from support import Api, Told, attributes_of
+from support import Api, Told, attributes_of, need, need_stream
 from test_stream_values import without_times
 from untold import UNTOLD, UNTOLD_CODES
 
@@ -25,6 +36,9 @@ METHODS = {
     "/v1/completions": "completions.create",
     "/v1/responses": "responses.create",
     "/v1/embeddings": "embeddings.create",
+    "/v1/audio/transcriptions": "audio.transcriptions.create",
+    "/v1/audio/translations": "audio.translations.create",
+    "/v1/videos": "videos.create",
     "/v1/nothing": "chat.completions.create",
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -32,14 +46,22 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "completions.create": {"prompt": "Say"},
     "responses.create": {"input": "Hi"},
     "embeddings.create": {"input": "Hi"},
+    "audio.transcriptions.create": {"file": ("hello.wav", b"RIFF")},
+    "audio.translations.create": {"file": ("hello.wav", b"RIFF")},
+    "videos.create": {"prompt": "A cat."},
 }
+_MEDIA: Attributes = {"gen_ai.operation.name": "generate_content", "openai.api.type": None}
 START: dict[str, Attributes] = {
     "chat.completions.create": {},
     "completions.create": {"gen_ai.operation.name": "text_completion", "openai.api.type": None},
     "responses.create": {"openai.api.type": "responses"},
     "embeddings.create": {"gen_ai.operation.name": "embeddings", "openai.api.type": None},
+    "audio.transcriptions.create": _MEDIA | {"gen_ai.output.type": "text"},
+    "audio.translations.create": _MEDIA | {"gen_ai.output.type": "text"},
+    "videos.create": _MEDIA | {"gen_ai.output.type": "video"},
 }
 RECORDS = exchanges()
+DURATION = "otel_openai.usage.duration"
 DIALECTS = (
     *("vllm-0.32.0", "llama.cpp", "together", "azure", "groq", "deepseek"),
     *("mistral", "gemini", "openrouter", "ollama", "litellm"),
@@ -62,7 +84,10 @@ def named(*, refused: bool, stream: bool = False) -> list[str]:
 async def ask(api: Api, record: Any) -> Any:
     method = METHODS[record["request"]["path"]]
     body = an_object(record["request"]["body"])
+    need_stream(method) if body.get("stream") else need(method)
     wanted = {name: body[name] for name in ("stream", "encoding_format", "n") if name in body}
+    if method.startswith("audio."):
+        wanted |= {name: body[name] for name in ("response_format",) if name in body}
     return await api.call(method, model="m", **ARGUMENTS[method], **wanted)
 
 
@@ -110,6 +135,7 @@ def check_metrics(told: Told, expected: Attributes) -> None:
     parts = ("cache_read.input_tokens", "cache_write.input_tokens", "reasoning.output_tokens")
     for kind in ("input_tokens", "output_tokens", *parts):
         assert told.total(f"gen_ai.client.inference.usage.{kind}") == (expected.get(usage + kind) or 0), kind
+    assert told.total(DURATION) == (expected.get(DURATION) or 0)
     reasons: list[str] = expected.get("gen_ai.response.finish_reasons") or []
     known = Counter(reason if reason in KNOWN_REASONS else "other" for reason in reasons)
     assert counted(told, "otel_openai.finish_reasons", "otel_openai.finish_reason") == known
@@ -158,6 +184,8 @@ async def test_a_stream_is_told_whole(api: Api, server: ScriptedServer, told: To
     path = record["request"]["path"]
     if path == "/v1/responses":
         expected = of_response(chunks[-1]["response"])
+    elif path == "/v1/audio/transcriptions":
+        expected = of_sound_events(chunks)
     else:
         expected = of_chunks(chunks, may_call=path == "/v1/chat/completions")
     broken = cut or bool(errors)
@@ -223,7 +251,7 @@ READ = {
     *(f"choices.{where}.tool_calls.function.name" for where in ("message", "delta")),
     *(f"response.{what}" for what in ("id", "model", "service_tier", "output.name")),
     *(f"{where}.{count}" for where in ("usage", "response.usage", "choices.usage", "x_groq.usage") for count in USAGE),
-    "output.name",
+    *("output.name", "finish_reason", "seconds"),
 }
 TELLING_STRINGS = ("id", "model", "name", "code", "_id", "_reason", "_tier", "_fingerprint")
 

@@ -280,6 +280,7 @@ _CAPACITY = Row(
             "help. Not every server tells.",
             (Query(headroom(), "{{gen_ai_request_model}} {{otel_openai_ratelimit_kind}}"),),
             "percentunit",
+            width=6,
             maximum=1,
             steps={"red": 0, "green": 0.1},
             no_value="not told of late",
@@ -295,7 +296,23 @@ _CAPACITY = Row(
                 ),
             ),
             "short",
+            width=6,
             stacked=True,
+        ),
+        Panel(
+            "Sound and video in an hour",
+            "Seconds that servers count: sound that was transcribed, video that was ordered. They are billed like "
+            "tokens, and are none.",
+            (
+                Query(
+                    f"3600 * {total(rate('otel_openai_usage_duration_seconds_total'), 'gen_ai_request_model')}",
+                    "{{gen_ai_request_model}}",
+                ),
+            ),
+            "s",
+            width=6,
+            stacked=True,
+            no_value="neither sound nor video",
         ),
         Panel(
             "Cost in an hour",
@@ -308,6 +325,7 @@ _CAPACITY = Row(
                 ),
             ),
             "currencyUSD",
+            width=6,
             stacked=True,
             no_value="off: instrument(cost=True)",
         ),

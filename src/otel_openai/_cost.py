@@ -14,6 +14,7 @@ from otel_openai.cost import CostFacts, list_price, load
 from otel_openai.operations._base import Outcome
 
 _COUNTS: Mapping[str, str] = {
+    names.USAGE_DURATION: "seconds",
     names.USAGE_INPUT: "input_tokens",
     names.USAGE_CACHE_READ: "cache_read_tokens",
     names.USAGE_AUDIO_CACHE_READ: "cache_read_audio_tokens",
@@ -101,7 +102,7 @@ def _is_cost(dollars: float) -> bool:
 
 def _facts(key: Key, outcome: Outcome, reported: float | None) -> CostFacts:
     operation, provider, request_model, address = key[:4]
-    counts = {_COUNTS[name]: tokens for name, tokens in outcome.usage.items() if name in _COUNTS}
+    counts: dict[str, Any] = {_COUNTS[name]: used for name, used in outcome.usage.items() if name in _COUNTS}
     # xAI and Gemini report reasoning beside the output, not in it. Their own total tells.
     reasoning = counts.get("reasoning_tokens", 0)
     apart = counts.get("input_tokens", 0) + counts.get("output_tokens", 0) + reasoning

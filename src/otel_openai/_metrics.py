@@ -109,7 +109,7 @@ class _Totals:
         self.attributes = attributes
         self.input: Attributes = {**attributes, names.TOKEN_TYPE: "input"}
         self.output: Attributes = {**attributes, names.TOKEN_TYPE: "output"}
-        self.usage: dict[str, int] = {}
+        self.usage: dict[str, float] = {}
         self.finish_reasons: dict[str, int] = {}
         self.tools: dict[str, int] = {}
         self.streams: dict[str, int] = {}
@@ -202,8 +202,8 @@ class Metrics:
         if totals is None:
             key = _bounded(key, self._totals)
             totals = self._totals.setdefault(key, _Totals(_attributes(key)))
-        for name, tokens in outcome.usage.items():
-            totals.usage[name] = totals.usage.get(name, 0) + tokens
+        for name, used in outcome.usage.items():
+            totals.usage[name] = totals.usage.get(name, 0) + used
         if call.billed:
             for reason in outcome.finish_reasons:
                 _count(totals.finish_reasons, reason if reason in _FINISH_REASONS else names.OTHER)
@@ -250,6 +250,9 @@ class Metrics:
         for usage in _USAGE_COUNTERS:
             suffix = usage.removeprefix("gen_ai.usage.")
             counter(names.METRIC_INFERENCE_USAGE + suffix, "{token}", "Tokens used.", _usage_reader(usage))
+        counter(
+            names.METRIC_USAGE_DURATION, "s", "Seconds of sound and video used.", _usage_reader(names.USAGE_DURATION)
+        )
         counter(names.METRIC_FINISH_REASONS, "{choice}", "Choices by the reason that ended them.", _read_reasons)
         counter(names.METRIC_TOOL_CALLS, "{call}", "Tool calls that models asked for.", _read_tools)
         counter(names.METRIC_RETRIES, "{retry}", "Retries that the client made.", _read_retries)
@@ -286,7 +289,7 @@ def _count(counts: dict[str, int], name: str, more: int = 1) -> None:
 
 
 def _usage_reader(name: str) -> Callable[[_Totals], _Reading]:
-    def read(totals: _Totals) -> Iterator[tuple[Attributes, int]]:
+    def read(totals: _Totals) -> Iterator[tuple[Attributes, float]]:
         if name in totals.usage:
             yield {}, totals.usage[name]
 

@@ -15,7 +15,7 @@ from otel_openai.operations.images import IMAGES
 from otel_openai.operations.moderations import MODERATIONS
 from otel_openai.operations.responses import COMPACT, FETCH_RESPONSE, RESPONSES
 from otel_openai.operations.vector_stores import SEARCH
-from otel_openai.operations.videos import VIDEOS
+from otel_openai.operations.videos import EXTENSIONS, VIDEOS
 
 Gives: TypeAlias = Literal["answer", "page", "manager"]
 """What a method returns.
@@ -75,7 +75,7 @@ TABLE = (
     Row(_VIDEOS, "Videos", "create", VIDEOS),
     Row(_VIDEOS, "Videos", "remix", VIDEOS),
     Row(_VIDEOS, "Videos", "edit", VIDEOS),
-    Row(_VIDEOS, "Videos", "extend", VIDEOS),
+    Row(_VIDEOS, "Videos", "extend", EXTENSIONS),
     Row(_BATCHES, "Batches", "create", CREATE_BATCH),
     Row(_BATCHES, "Batches", "retrieve", FETCH_BATCH),
     Row(_THREADS, "Threads", "create_and_run", THREAD_RUN),

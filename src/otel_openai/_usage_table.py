@@ -51,6 +51,7 @@ _LABELS = {
     sc.METRIC_DURATION: "",
     sc.METRIC_TIME_TO_FIRST_CHUNK: "",
     **dict.fromkeys(_TOKENS.values(), ""),
+    sc.METRIC_USAGE_DURATION: "",
     sc.METRIC_FINISH_REASONS: sc.FINISH_REASON,
     sc.METRIC_TOOL_CALLS: sc.TOOL_NAME,
     sc.METRIC_STREAMS: sc.STREAM_OUTCOME,
@@ -68,6 +69,7 @@ class _Usage:
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by metric, then by its own label
         self.errors: Counter[str] = Counter()
         self.cost: float | None = None
+        self.media: float | None = None  # seconds
 
     def add(self, metric: str, point: _DataPoint) -> None:
         attributes: Mapping[str, Any] = point.attributes or {}
@@ -77,6 +79,8 @@ class _Usage:
                 self.errors[str(attributes[sc.ERROR_TYPE])] += point.count
         elif metric == sc.METRIC_COST:
             self.cost = (self.cost or 0.0) + point.value
+        elif metric == sc.METRIC_USAGE_DURATION:
+            self.media = (self.media or 0.0) + point.value
         else:
             self.counts[metric][str(attributes.get(_LABELS[metric], ""))] += int(point.value)
 
@@ -106,7 +110,9 @@ class _Usage:
 
     def notes(self) -> Iterator[tuple[str, str]]:
         """What has no column, because most models have little of it."""
-        if self.tokens("in") == _UNKNOWN and self.counts[sc.METRIC_STREAMS]["completed"]:
+        if self.media is not None:
+            yield "media", seconds(self.media)
+        elif self.tokens("in") == _UNKNOWN and self.counts[sc.METRIC_STREAMS]["completed"]:
             yield "tokens", "none: streams tell them only where asked (stream_usage=True)"
         if self.cost is not None:
             yield "cost", dollars(self.cost)

@@ -175,6 +175,8 @@ def _facts(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if sc.RESPONSE_TIME_TO_FIRST_CHUNK in attributes:
         yield f"first token {seconds(attributes[sc.RESPONSE_TIME_TO_FIRST_CHUNK])}", "cyan"
     yield _tokens(attributes), ""
+    if sc.USAGE_DURATION in attributes:
+        yield f"media {seconds(attributes[sc.USAGE_DURATION])}", ""
     if sc.COST in attributes:
         yield f"cost {dollars(attributes[sc.COST])}", "yellow"
     if reasons := attributes.get(sc.RESPONSE_FINISH_REASONS):

@@ -80,6 +80,8 @@ class CostFacts:
     reasoning_tokens: int = 0
     output_audio_tokens: int = 0
     output_image_tokens: int = 0
+    seconds: float = 0.0
+    """Of sound that went in, or of video that comes out, where the server counts them."""
     reported_cost: float | None = None
     """What OpenRouter, LiteLLM or Perplexity say that the call cost, in US dollars."""
 
@@ -146,6 +148,8 @@ class _Table:
             return None
         used = {theirs: tokens for ours, theirs in _COUNTS.items() if (tokens := getattr(call, ours))}
         used.update((theirs, cached) for ours, theirs in _CACHED.items() if (cached := getattr(call, ours)) is not None)
+        if call.seconds:
+            used.update(audio_seconds=call.seconds, input_audio_seconds=call.seconds)
         try:
             priced = model.calc_price(self._usage(**used), provider, price_context=context)
         except ValueError:  # counts that contradict one another
@@ -170,7 +174,7 @@ def _has_variant(provider: Any, model: Any, name: str, value: str) -> bool:
 
 
 def _covers(price: Any, call: CostFacts) -> bool:
-    """Whether there is a price for every kind of token that was used. The library takes those without for free."""
+    """Whether there is a price for everything that was used. The library takes what has none for free."""
     prices: dict[str, object] = price.__dict__
     known = {name for name, value in prices.items() if value is not None}
     others_in = call.input_tokens - call.input_audio_tokens - call.input_image_tokens
@@ -178,6 +182,7 @@ def _covers(price: Any, call: CostFacts) -> bool:
     return (
         ("input_mtok" in known or others_in <= 0)
         and ("output_mtok" in known or others_out <= 0)
+        and ("input_audio_hours" in known or not call.seconds)
         and ("input_audio_mtok" in known or not call.input_audio_tokens)
         and ("output_audio_mtok" in known or not call.output_audio_tokens)
         and (not {"input_mtok", "input_image_mtok"}.isdisjoint(known) or not call.input_image_tokens)

@@ -172,6 +172,7 @@ def _counted(prometheus: Prometheus) -> Tally:
         retries=total("otel_openai_retries_total", "job")["shop"],
         errors=total(f"{_DURATION}_count", "error_type"),
         tokens=Counter({kind: total(metric, "job")["shop"] for kind, metric in tokens.items()}),
+        seconds=total("otel_openai_usage_duration_seconds_total", "job")["shop"],
         finish_reasons=reasons,
         tools=total("otel_openai_tool_calls_total", "gen_ai_tool_name"),
         streams=total("otel_openai_streams_total", "otel_openai_stream_outcome"),

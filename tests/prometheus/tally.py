@@ -28,6 +28,7 @@ class Tally:
     retries: int = 0
     errors: Counter[str] = field(default_factory=Counter[str])
     tokens: Counter[str] = field(default_factory=Counter[str])
+    seconds: int = 0
     finish_reasons: Counter[str] = field(default_factory=Counter[str])
     tools: Counter[str] = field(default_factory=Counter[str])
     streams: Counter[str] = field(default_factory=Counter[str])
@@ -45,6 +46,7 @@ class Tally:
             whole = body.get("response") or body
             usage = whole.get("usage") or usage
             self._count_answers(whole, is_last=body.get("type") in {None, "response.completed"})
+        self.seconds += usage.get("seconds", 0)
         for kind, names in USAGE.items():
             self.tokens[kind] += next((found for name in names if (found := _inside(usage, name))), 0)
 

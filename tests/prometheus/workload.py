@@ -118,9 +118,13 @@ SUCCESS = (
         stream="completed",
     ),
     Step(lambda api: api.completions.create(model="davinci", prompt="Hi"), [_answer(server.completion())]),
+    Step(
+        lambda api: api.audio.transcriptions.create(model="whisper-1", file=("hello.wav", b"RIFF")),
+        [_answer(server.transcription(usage={"type": "duration", "seconds": 7}))],
+    ),
     Step(lambda api: api.embeddings.create(model="embed", input="Hi"), [_answer(server.embeddings())]),
 )
-"""Nothing goes wrong; every way to use tokens."""
+"""Nothing goes wrong; every way to use tokens and seconds."""
 
 FAILURE = (
     *SUCCESS,

@@ -28,8 +28,8 @@ class Outcome:
     response_id: str | None = None
     response_model: str | None = None
     finish_reasons: list[str] = field(default_factory=_none)
-    usage: dict[str, int] = field(default_factory=_nothing)
-    """Counts by attribute name (`gen_ai.usage.*`); absent where the server reported none."""
+    usage: dict[str, float] = field(default_factory=_nothing)
+    """Counts of tokens and seconds by attribute name; absent where the server reported none."""
     reported_usage: object = None
     """The usage object itself: some servers tell in it what the call cost."""
     tool_calls: ToolCalls | None = None

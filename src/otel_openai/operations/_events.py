@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from otel_openai._values import text
 from otel_openai.operations._base import Outcome
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error
@@ -12,11 +13,12 @@ _LAST = (".completed", ".done")
 class EventsObserver:
     """Watches such a stream."""
 
-    __slots__ = ("_ended", "_error", "_output", "_usage")
+    __slots__ = ("_ended", "_error", "_model", "_output", "_usage")
 
     def __init__(self) -> None:
         self._ended = False
         self._error: object = None
+        self._model: object = None
         self._output = False
         self._usage: object = None
 
@@ -24,21 +26,32 @@ class EventsObserver:
         """Take note of one event."""
         kind = getattr(event, "type", None)
         if not isinstance(kind, str):
-            self._error = body_error(event, answered=False) or self._error
-            return False
+            return self._untyped(event)
         if kind == "error":  # one that the client does not raise
             self._error = event
             return False
         if kind.endswith(_LAST):
             self._ended = True
+            self._model = getattr(event, "model", None)  # Mistral
             self._usage = getattr(event, "usage", None) or self._usage
-        if self._output or getattr(event, "delta", None) == "":
-            return False
+        return getattr(event, "delta", None) != "" and self._is_first()
+
+    def _is_first(self) -> bool:
+        """True once, for the first output."""
+        is_first = not self._output
         self._output = True
-        return True
+        return is_first
+
+    def _untyped(self, event: Any) -> bool:
+        self._error = body_error(event, answered=False) or self._error
+        return False
 
     def outcome(self) -> Outcome:
         """What was seen until now."""
         return Outcome(
-            usage=read_usage(self._usage), reported_usage=self._usage, error=self._error, complete=self._ended
+            response_model=text(self._model),
+            usage=read_usage(self._usage),
+            reported_usage=self._usage,
+            error=self._error,
+            complete=self._ended,
         )

@@ -123,6 +123,8 @@ class TranscriptContentObserver:
             self._text.add(whole)
         else:
             self._text.add(told.get("delta"))
+            for choice in listed(told.get("choices"))[:1]:  # vLLM
+                self._text.add(members(members(choice).get("delta")).get("content"))
 
     def result(self) -> Any:
         """What was heard until now."""

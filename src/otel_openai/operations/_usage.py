@@ -1,9 +1,9 @@
-"""Token usage, under every name that servers give it. Counts are taken as reported: never summed, never derived."""
+"""Usage, under every name that servers give it. It is taken as reported: never summed, never derived."""
 
 from collections.abc import Mapping
 
 from otel_openai import _semconv as names
-from otel_openai._values import MAX_INT, count, fields
+from otel_openai._values import MAX_INT, count, fields, number
 
 _COUNTS = {
     "prompt_tokens": names.USAGE_INPUT,
@@ -41,21 +41,30 @@ _DETAILS = {
     "input_token_details": _INPUT_DETAILS,  # audio
     "output_token_details": _OUTPUT_DETAILS,
 }
+_DURATIONS = frozenset({"seconds", "prompt_audio_seconds"})  # the second is Mistral's
 
 
-def read_usage(usage: object) -> dict[str, int]:
-    """The counts of a usage object by attribute name. A reported zero is a value; what is missing stays missing."""
-    read: dict[str, int] = {}
+def read_usage(usage: object) -> dict[str, float]:
+    """The usage of a usage object by attribute name. A reported zero is a value; what is missing stays missing."""
+    read: dict[str, float] = {}
     if usage is not None:
         told = fields(usage)
         _read(told, _COUNTS, read)
         for field, value in told.items():
             if value is not None and field in _DETAILS:
                 _read(fields(value), _DETAILS[field], read)
+            elif field in _DURATIONS:
+                read.update(read_duration(value))
     return read
 
 
-def _read(told: Mapping[str, object], attributes: Mapping[str, str], read: dict[str, int]) -> None:
+def read_duration(seconds: object) -> dict[str, float]:
+    """Seconds that were used, by attribute name; nothing where they cannot be added up."""
+    duration = number(seconds)
+    return {names.USAGE_DURATION: duration} if duration is not None and 0 <= duration < MAX_INT else {}
+
+
+def _read(told: Mapping[str, object], attributes: Mapping[str, str], read: dict[str, float]) -> None:
     for field, value in told.items():
         if value is not None and field in attributes:
             tokens = value if type(value) is int and 0 <= value < MAX_INT else count(value)

@@ -96,7 +96,7 @@ class SessionObserver:
         self._ended = False  # a turn has, or the session
         self._waits_for: list[str] | None = None  # None, or what the finish reasons are while it waits for the app
         self._reasons: list[str] = []
-        self._usage: dict[str, int] = {}
+        self._usage: dict[str, float] = {}
         self._calls = ToolCalls()
         self._failure: object = None
         self._error: object = None  # which may yet be overcome

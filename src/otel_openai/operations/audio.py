@@ -1,13 +1,13 @@
 """Audio: `audio.speech`, `.transcriptions` and `.translations`. What is uploaded or spoken is not looked at.
 
-Usage in seconds is not told: the conventions have no name for it.
+Usage is what the server says it is: the `duration` of the sound is not, as some bill a least number of seconds.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from otel_openai import _semconv as names
-from otel_openai._values import AttributeValue, Rule, mapped, number
+from otel_openai._values import AttributeValue, Rule, extra, fields, listed, mapped, number, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._events import EventsObserver
 from otel_openai.operations._media_content import SPEECH_MESSAGES, TRANSCRIPTIONS_MESSAGES
@@ -37,11 +37,46 @@ def _text_request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def _text_response(result: Any) -> Outcome:
     if isinstance(result, str):  # plain text and subtitles are answers as good as any; a page is none
         return Outcome(error=result if result[:64].lstrip().lower().startswith(_PAGE) else None)
+    told = fields(result)
+    reason = text(told.get("finish_reason"), 64)
     return Outcome(
-        usage=read_usage(getattr(result, "usage", None)),
-        reported_usage=getattr(result, "usage", None),
-        error=body_error(result, answered=getattr(result, "text", None) is not None),
+        response_model=text(told.get("model")),
+        finish_reasons=[] if reason is None else [reason],
+        usage=read_usage(told.get("usage")),
+        reported_usage=told.get("usage"),
+        error=body_error(result, answered=told.get("text") is not None),
     )
+
+
+class TranscriptObserver(EventsObserver):
+    """Watches a transcription. vLLM streams it in chunks like those of chat, which have no type."""
+
+    __slots__ = ("_id", "_reasons")
+
+    def __init__(self) -> None:
+        EventsObserver.__init__(self)
+        self._id: object = None
+        self._reasons: list[str] = []
+
+    def _untyped(self, event: Any) -> bool:
+        self._id = self._id or getattr(event, "id", None)
+        self._model = getattr(event, "model", None) or self._model
+        self._usage = getattr(event, "usage", None) or self._usage
+        output: object = None
+        for choice in listed(extra(event, "choices"))[:1]:  # there is never another
+            told = fields(choice)
+            reason = text(told.get("finish_reason"), 64)
+            self._ended = reason is not None  # long sound is heard in pieces, each with an end of its own
+            self._reasons = [reason or names.FINISH_ERROR]
+            output = fields(told.get("delta")).get("content")
+        return EventsObserver._untyped(self, event) or (bool(output) and self._is_first())
+
+    def outcome(self) -> Outcome:
+        """What was seen until now."""
+        outcome = EventsObserver.outcome(self)
+        outcome.response_id = text(self._id)
+        outcome.finish_reasons = self._reasons
+        return outcome
 
 
 SPEECH = Operation(
@@ -55,6 +90,6 @@ TRANSCRIPTIONS = Operation(
     name="generate_content",
     request=_text_request,
     response=_text_response,
-    observer=EventsObserver,
+    observer=TranscriptObserver,
     messages=TRANSCRIPTIONS_MESSAGES,
 )
