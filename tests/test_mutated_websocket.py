@@ -13,7 +13,14 @@ from mutations import MUTATIONS, Mutation, mutated
 from programs import settle
 from seen import KINDS, Kind, Seen
 from server import Body, response_tool_stream
-from server.realtime import realtime_call, realtime_error, realtime_session, realtime_stream
+from server.realtime import (
+    realtime_call,
+    realtime_error,
+    realtime_heard,
+    realtime_session,
+    realtime_stream,
+    realtime_transcription,
+)
 from server.sockets import Await, Close, SocketServer
 from spoken import REALTIME, RESPONSES, Line, Spoken, cases
 from support import Api, Told, client
@@ -24,7 +31,10 @@ EXAMPLES = 40
 FAILED = {"type": "server_error", "code": "server_error", "message": "x"}
 EVENTS: dict[str, list[Body]] = {
     REALTIME.method: [
-        realtime_session(),
+        realtime_session(audio={"input": {"transcription": {"model": "whisper-1"}}}),
+        realtime_heard(),
+        realtime_transcription("delta"),
+        realtime_transcription(),
         *realtime_stream(realtime_call(), metadata={"a": "b"}),
         realtime_error("x", event_id="event_ask"),
         *realtime_stream(id="resp_2", status="failed", error=FAILED),

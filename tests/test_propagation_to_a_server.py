@@ -13,13 +13,20 @@ from opentelemetry.trace import SpanKind
 
 from otel_openai import uninstrument
 from server import chat, chat_stream
+from spoken import REALTIME
 from streamed import settled
 from support import Api, Told, client
 
 
 async def model(scope: Any, receive: Any, send: Any) -> None:
-    """A tiny server of chat completions."""
-    assert scope["type"] == "http"
+    """A tiny server of chat completions, and of Realtime sessions of one response."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        for event in (*REALTIME.hello, *REALTIME.events):
+            await send({"type": "websocket.send", "text": json.dumps(event)})
+        await receive()
+        return
     body, more = b"", True
     while more:
         message = await receive()
@@ -53,7 +60,7 @@ def base_url(served: Told) -> Iterator[str]:
         exclude_spans=["receive", "send"],
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error", ws="websockets-sansio"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
@@ -94,3 +101,26 @@ async def test_the_servers_span_is_a_child_of_ours(
         assert (theirs.parent.span_id, theirs.parent.is_remote) == (ours.context.span_id, True)
     else:
         assert theirs.parent is None
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_the_span_of_a_servers_session_is_a_sibling_of_its_responses(
+    kind: Any, base_url: str, served: Told
+) -> None:
+    told = Told()
+    told.instrument(propagate=True)
+    api = Api(kind, client(kind, base_url, websocket_base_url=base_url.replace("http", "ws")))
+    with told.tracer_provider.get_tracer("app").start_as_current_span("caller") as caller:
+        async with REALTIME.connected(api) as line:
+            await line.take(len(REALTIME.events))
+    await api.close(api.client)
+    uninstrument()
+    told.shutdown()
+    await settled(lambda: bool(served.spans))
+
+    response, theirs = told.spans[0], served.span
+    asked = caller.get_span_context()
+    assert (response.kind, theirs.kind) == (SpanKind.CLIENT, SpanKind.SERVER)
+    assert response.parent == asked
+    assert theirs.parent is not None
+    assert (theirs.parent.trace_id, theirs.parent.span_id) == (asked.trace_id, asked.span_id)

@@ -22,6 +22,7 @@ from otel_openai._providers import Server
 from otel_openai._reaper import reaper
 from otel_openai._streams import exit_behind, is_collected
 from otel_openai._telemetry import Telemetry
+from otel_openai._transcriptions import Transcriptions
 from otel_openai._values import extra, fields, text
 from otel_openai.operations._base import Operation
 
@@ -60,6 +61,7 @@ class Session:
         self._started = perf_counter()
         self._facts = SessionFacts()
         self._responses = OpenResponses()
+        self._transcriptions = Transcriptions(server, self._context, self._facts)
         self._is_closed = False
         reaper.stand_by()
 
@@ -179,6 +181,7 @@ class Session:
         session = fields(told.get("session"))
         self._facts.identity = text(session.get("id")) or self._facts.identity
         self._facts.model = text(session.get("model")) or self._facts.model
+        self._transcriptions.configured(session)
 
     def on_begin(self, event: Any, told: _Fields) -> None:
         """A response begins: one that the app has asked for, or one that the server has begun by itself."""
@@ -210,6 +213,15 @@ class Session:
         watch = self._responses.end(self._protocol.key(told))
         if watch is not None:
             watch.finished(event, fields(told.get("response")).get("status"))
+
+    def on_heard(self, _: Any, told: _Fields) -> None:
+        """The user has said something, or the first of it is transcribed."""
+        self._transcriptions.heard(identifier(told.get("item_id")))
+
+    def on_transcribed(self, event: Any, told: _Fields) -> None:
+        """What the user has said is transcribed."""
+        if (telemetry := self._telemetry()) is not None:
+            self._transcriptions.ended(telemetry, event, identifier(told.get("item_id")))
 
     def on_error(self, event: Any, told: _Fields) -> None:
         """Something went wrong; perhaps a response."""
@@ -247,6 +259,12 @@ _HANDLERS: Mapping[str, Callable[[Session, Any, _Fields], None]] = {
     "response.failed": Session.on_end,
     "response.cancelled": Session.on_end,
     "error": Session.on_error,
+    "transcription_session.created": Session.on_session,
+    "transcription_session.updated": Session.on_session,
+    "input_audio_buffer.committed": Session.on_heard,
+    "conversation.item.input_audio_transcription.delta": Session.on_heard,
+    "conversation.item.input_audio_transcription.completed": Session.on_transcribed,
+    "conversation.item.input_audio_transcription.failed": Session.on_transcribed,
 }
 
 

@@ -13,6 +13,7 @@ from opentelemetry.context import get_current
 
 from otel_openai import _guard
 from otel_openai._call import is_suppressed
+from otel_openai._propagation import handshake_headers
 from otel_openai._sessions import Protocol, Session, identifier
 from otel_openai._streams import exit_behind
 from otel_openai._telemetry import Telemetry
@@ -173,14 +174,29 @@ def _open(
         return None
     query = fields(getattr(manager, private + "extra_query", None))
     model = query.get("model", getattr(manager, private + "model", None))
-    session = Session(protocol, current, telemetry.servers.of_websocket(client), model)
+    server = telemetry.servers.of_websocket(client)
+    session = Session(protocol, current, server, model)
+    headers = private + "extra_headers"
+    given: Any = getattr(manager, headers, None)
+    sent = handshake_headers(telemetry, server, client, given) if telemetry.config.propagate else None
+
+    def restore() -> None:
+        if sent is not None:
+            setattr(manager, headers, given)
 
     def opened(connection: Any) -> None:
+        restore()
         setattr(manager, _SESSION, session)
         setattr(connection, _SESSION, session)
         session.opened(connection)
 
-    return opened, session.unopened
+    def unopened(error: BaseException) -> None:
+        restore()
+        session.unopened(error)
+
+    if sent is not None:
+        setattr(manager, headers, sent)
+    return opened, unopened
 
 
 def _send(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Observed | None:

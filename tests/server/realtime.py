@@ -6,6 +6,7 @@ Every builder takes further fields as keywords, on the object that it returns; A
 from typing import Any
 
 from .fields import Body, merge
+from .others import audio_usage
 
 REALTIME_MODEL = "gpt-realtime-2025-08-28"
 REALTIME_ID = "resp_C9CGVzVZJmrQYzT9TMJPP"
@@ -131,3 +132,19 @@ def realtime_error(code: str | None = None, event_id: str | None = None, **field
     """Return the event ``error``; `fields` are those of the error."""
     error = {"type": "invalid_request_error", "code": code, "message": "It cannot be done.", "param": None}
     return {"type": "error", "event_id": "event_error", "error": merge({**error, "event_id": event_id}, fields)}
+
+
+def realtime_heard(item: str = "item_said", kind: str = "input_audio_buffer.committed") -> Body:
+    """Return the event that tells that the user has said something."""
+    return {"type": kind, "event_id": "event_heard", "item_id": item, "previous_item_id": None}
+
+
+def realtime_transcription(kind: str = "completed", item: str = "item_said", **fields: Any) -> Body:
+    """Return the event that tells what the user has said; a piece of it (``delta``); or why not (``failed``)."""
+    told: dict[str, Body] = {
+        "completed": {"transcript": "Hello?", "usage": audio_usage()},
+        "delta": {"delta": "Hel"},
+        "failed": {"error": {"type": "transcription_error", "code": "audio_unintelligible", "message": "x"}},
+    }
+    event = {"type": f"conversation.item.input_audio_transcription.{kind}", "event_id": "event_transcription"}
+    return merge({**event, "item_id": item, "content_index": 0, **told[kind]}, fields)

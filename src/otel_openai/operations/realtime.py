@@ -1,12 +1,15 @@
-"""Realtime: the responses of a session over WebSocket. They are told in the words of Responses."""
+"""Realtime: the responses of a session over WebSocket, told in the words of Responses; and what it transcribes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from otel_openai import _semconv as names
 from otel_openai._values import AttributeValue, Rule, count, fields, integer, mapped, number, text
 from otel_openai.operations._base import Operation, Outcome
 from otel_openai.operations._request import prompt_template, reasoning_level
+from otel_openai.operations._usage import read_usage
+from otel_openai.operations.audio import TRANSCRIPTIONS
 from otel_openai.operations.responses import ResponsesObserver, read_response
 
 
@@ -68,3 +71,13 @@ class RealtimeObserver(ResponsesObserver):
 
 
 REALTIME = Operation(name="chat", request=_request, response=_response, observer=RealtimeObserver)
+
+
+def _transcribed(event: Any) -> Outcome:
+    told = fields(event)
+    usage, kind = told.get("usage"), text(told.get("type")) or ""
+    error = fields(told.get("error")) if kind.endswith(".failed") else None
+    return Outcome(usage=read_usage(usage), reported_usage=usage, error=error)
+
+
+REALTIME_TRANSCRIPTION = replace(TRANSCRIPTIONS, response=_transcribed, messages=None)
