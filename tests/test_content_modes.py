@@ -298,3 +298,22 @@ async def test_no_logs_no_event(api: Api, server: ScriptedServer) -> None:
     otel_openai.uninstrument()
     assert on_span(told)[OUTPUT][0]["finish_reason"] == "tool_call"
     assert told.events == []
+
+
+async def test_an_app_with_nothing_but_logs_gets_the_event(
+    api: Api, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+    otel_openai.instrument(logger_provider=told.logger_provider, capture_content="event")
+    server.reply(chat("Hello!"), error_reply(429, openai_error(429)))
+    try:
+        await api.chat()
+        assert on_event(told) == EXCHANGE
+        with pytest.raises(openai.RateLimitError):
+            await api.chat()
+    finally:
+        otel_openai.uninstrument()
+        told.shutdown()
+
+    assert [event.event_name for event in told.events] == [DETAILS, DETAILS, "gen_ai.client.operation.exception"]
+    assert [record.message for record in caplog.records if record.name == "otel_openai"] == []

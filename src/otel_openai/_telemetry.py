@@ -62,7 +62,7 @@ class Telemetry:
         self._recording = False  # some signal has an implementation
         self._found_traces = False
         self._found_metrics = False
-        self._looked_at: tuple[object, object] | None = None  # the global providers, when something was missing
+        self._looked_at: tuple[object, ...] | None = None  # the global providers, when something was missing
 
     def ready(self) -> bool:
         """Look for what is still missing; True when there is anything to record with."""
@@ -74,7 +74,7 @@ class Telemetry:
         return self._recording
 
     def _look(self) -> None:
-        looked_at = trace.get_tracer_provider(), metrics.get_meter_provider()
+        looked_at = trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
         if looked_at == self._looked_at:  # no set-up has come since: there is nothing new to be found
             return
         with self._lock:
@@ -88,9 +88,15 @@ class Telemetry:
                 self.metrics = _metrics_for(meters)
                 self._found_metrics = True
                 self._recording = self._recording or self.metrics is not None
+            found_logs = not is_noop(self.config.logger_provider or looked_at[2])
+            self._recording = self._recording or found_logs
             self._looked_at = looked_at
         is_wanted = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
-        if is_wanted and not (self._found_traces or self._found_metrics) and _hinted.acquire(blocking=False):
+        if (
+            is_wanted
+            and not (self._found_traces or self._found_metrics or found_logs)
+            and _hinted.acquire(blocking=False)
+        ):
             _log.warning(
                 "A request was made and nothing recorded: no OpenTelemetry SDK is configured. To see requests in the "
                 "terminal, call otel_openai.instrument(export='console'); to send them to a collector or Jaeger, "
