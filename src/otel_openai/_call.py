@@ -91,7 +91,7 @@ class Call:
         self._once = threading.Lock()
         attributes = operation.request(params)
         model = text(params.get("model")) or text(attributes.get(names.REQUEST_MODEL))
-        self.streaming = attributes.get(names.REQUEST_STREAM) is True
+        self.streaming = attributes.get(names.REQUEST_STREAM) is True or params.get("stream") is True
         attributes[names.OPERATION_NAME] = operation.name
         attributes[names.PROVIDER_NAME] = server.provider
         if model is not None:
