@@ -30,7 +30,9 @@ def valid(attributes: Mapping[str, Any]) -> Content:
         _VALIDATORS[name].validate(value)
         for part in _parts(name, value):
             assert not str(part.get("uri")).startswith("data:")
-            if (known := _KNOWN.get(part.get("type"))) is not None:  # else it would pass as a generic one
+            if (
+                known := _KNOWN.get((name == TOOLS, part.get("type")))
+            ) is not None:  # else it would pass as a generic one
                 known.validate(part)
     return found
 
@@ -48,8 +50,8 @@ def _validator(schema: Mapping[str, Any]) -> Any:
 _VALIDATORS = {name: _validator(schema) for name, schema in _SCHEMAS.items() if name.startswith("gen_ai.")}
 _VALIDATORS[QUERY] = _validator({"type": "string"})
 _KNOWN = {
-    definition["properties"]["type"]["const"]: _validator(definition)
-    for definition in _SCHEMAS["$defs"].values()
+    (title.endswith("ToolDefinition"), definition["properties"]["type"]["const"]): _validator(definition)
+    for title, definition in _SCHEMAS["$defs"].items()
     if "const" in definition.get("properties", {}).get("type", ())
 }
 

@@ -112,10 +112,11 @@ def tools(names: list[str]) -> Attributes:
 
 
 def error_of(body: Any) -> Any:
-    """The error that an answer with status 200 carries, in any of its places."""
+    """The error that an answer with status 200 carries, in any of its places, or that it ended in."""
     choices = a_list(body.get("choices"))
     places = [body, an_object(body.get("x_groq")), *choices]
-    return next((place["error"] for place in places if place.get("error")), None)
+    unexplained: Any = {"code": None} if any(choice.get("finish_reason") == "error" for choice in choices) else None
+    return next((place["error"] for place in places if place.get("error")), unexplained)
 
 
 def of_choices(body: Any, *, may_call: bool) -> Attributes:

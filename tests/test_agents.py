@@ -411,6 +411,24 @@ async def test_the_result_of_a_turn_ends_its_stream(api: Api, server: ScriptedSe
     )
 
 
+@pytest.mark.parametrize("how", ["with", "result"])
+async def test_an_app_that_raises_for_a_failed_turn_is_told_with_the_reason_of_the_server(
+    api: Api, server: ScriptedServer, told: Told, how: str
+) -> None:
+    server.reply(sse(*turn_stream(status="failed", error=FAILED)))
+
+    with suppress(RuntimeError, openai.OpenAIError):
+        async with entered(await api.call(CREATE, **ARGUMENTS[CREATE], stream=True)) as events:
+            if how == "result":
+                await settle(events.get_final_result())
+            async for event in api.iterate(events):
+                if event.type == "agent.session.turn.failed":
+                    raise RuntimeError(event.turn.error.message)
+
+    one_stream_was_told(told, "error", "context_length_exceeded")
+    assert "Zyxwv" not in told.span.to_json()
+
+
 async def test_a_dropped_stream_is_abandoned(api: Api, server: ScriptedServer, told: Told) -> None:
     server.reply(sse(*turn_stream()[:5], Gate()))
 

@@ -67,10 +67,9 @@ async def test_hooks_and_log_handlers_that_raise_are_not_seen(name: str, kind: K
     bare, instrumented, spans = await seen_by_both(PROGRAMS[name], kind, request_hook=fails, response_hook=fails)
 
     assert instrumented.beside(bare) == []
-    (span,) = spans
-    assert span.status.status_code.name == "UNSET"
-    assert span.attributes
-    assert "gen_ai.operation.name" in span.attributes
+    assert len(spans) == PROGRAMS[name].spans
+    assert {span.status.status_code.name for span in spans} == {"UNSET"}
+    assert all("gen_ai.operation.name" in (span.attributes or {}) for span in spans)
 
 
 async def test_a_failing_hook_is_reported_aloud_once(

@@ -92,9 +92,14 @@ async def test_every_finish_reason_is_told_plain_and_streamed(
     await api.drain(await api.stream())
 
     assert [list((span.attributes or {})["gen_ai.response.finish_reasons"]) for span in told.spans] == [[reason]] * 2  # pyright: ignore[reportArgumentType]
-    assert [span.status.status_code.name for span in told.spans] == ["UNSET"] * 2
+    failed = reason == "error"
+    assert [span.status.status_code.name for span in told.spans] == ["ERROR" if failed else "UNSET"] * 2
+    assert [(span.attributes or {}).get("error.type") for span in told.spans] == [
+        "provider_error" if failed else None
+    ] * 2
     assert told.total("otel_openai.finish_reasons", otel_openai__finish_reason=reason) == 2
-    assert told.total("otel_openai.streams", otel_openai__stream__outcome="completed") == 1
+    outcome = "error" if failed else "completed"
+    assert told.total("otel_openai.streams", otel_openai__stream__outcome=outcome) == 1
 
 
 async def test_three_names_for_a_cat(api: Api, server: ScriptedServer, told: Told) -> None:
@@ -202,7 +207,8 @@ async def test_several_choices_in_a_stream_are_told_apart(api: Api, server: Scri
     await api.drain(await api.stream(max_tokens=200, n=3))
 
     apart = {"gen_ai.request.choice.count": 3, "gen_ai.response.finish_reasons": ["stop", "error", "length"]}
-    assert without_times(told) == chatted(server, TOLD, apart, _streamed(8))
+    failed = {"error.type": "provider_error", "otel_openai.stream.outcome": "error"}
+    assert without_times(told) == chatted(server, TOLD, apart, _streamed(8), failed)
 
 
 # Errors.

@@ -10,8 +10,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from raw_modes import ask, every_line, now, without_answer
 from server import Gate, ScriptedServer, sse
-from streamed import CHAT, STREAMED, Streamed, described, entered, one_stream_was_told
-from support import Api, Told
+from streamed import CHAT, RESPONSES, STREAMED, Streamed, described, entered, one_stream_was_told
+from support import Api, Told, need_stream
 
 
 @pytest.mark.parametrize("streamed", STREAMED, ids=lambda streamed: streamed.name)
@@ -50,6 +50,17 @@ async def test_a_stream_of_a_type_of_the_app_is_watched_too(api: Api, server: Sc
         await api.drain(await now(api, lambda: answer.parse(to=kind)))
 
     assert described(told.span) == CHAT.expected("completed", CHAT.chunks, server=server, finished=True)
+
+
+async def test_a_response_that_is_streamed_again_is_a_stream(api: Api, server: ScriptedServer, told: Told) -> None:
+    need_stream("responses.retrieve")
+    server.reply(sse(*RESPONSES.frames))
+
+    async with entered(api.client.responses.with_streaming_response.retrieve("resp_1", stream=True)) as answer:
+        await api.drain(await now(api, answer.parse))
+
+    assert told.attributes["otel_openai.stream.chunk.count"] == RESPONSES.chunks
+    one_stream_was_told(told, "completed")
 
 
 Read = Callable[[Api, Any], Awaitable[None]]

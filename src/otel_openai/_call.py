@@ -91,7 +91,7 @@ class Call:
         self._once = threading.Lock()
         attributes = operation.request(params)
         model = text(params.get("model")) or text(attributes.get(names.REQUEST_MODEL))
-        self.streaming = attributes.get(names.REQUEST_STREAM) is True
+        self.streaming = attributes.get(names.REQUEST_STREAM) is True or params.get("stream") is True
         attributes[names.OPERATION_NAME] = operation.name
         attributes[names.PROVIDER_NAME] = server.provider
         if model is not None:
@@ -196,6 +196,8 @@ class Call:
         problem = _errors.UNREADABLE
         try:
             problem = _errors.from_exception(error)
+            if outcome is not None and outcome.error is not None and not _errors.is_cancellation(error):
+                problem = _errors.from_body(outcome.error)  # what the app was told, and has raised for
             if self.http.status is None:  # else the answer had come, and the exception may tell of another request
                 self.http.read_error(error)
             answer = _errors.billed_answer(error)

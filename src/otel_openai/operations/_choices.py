@@ -46,6 +46,11 @@ class FinishReasons:
         """True when there was a choice and every choice had a reason."""
         return bool(self.by_index) and None not in self.by_index.values()
 
+    @property
+    def error(self) -> object:
+        """An error that says nothing more, where the server itself gave `error` for a reason (Together); else None."""
+        return {"message": None} if FINISH_ERROR in self.by_index.values() else None
+
     def as_list(self) -> list[str]:
         """Reasons by position. Gaps are told too, unless a server numbers its choices absurdly high."""
         if len(self.by_index) == 1 and 0 in self.by_index:  # nearly always

@@ -55,7 +55,7 @@ def _response(result: Any) -> Outcome:
         tool_calls=calls if reasons else None,
         service_tier=text(told.get("service_tier")),
         system_fingerprint=text(told.get("system_fingerprint")),
-        error=body_error(result, answered=bool(reasons)) or _as_object(error),
+        error=body_error(result, answered=bool(reasons)) or _as_object(error) or reasons.error,
     )
 
 
@@ -195,7 +195,7 @@ class ChatObserver:
             tool_calls=self._calls.calls if self._reasons else None,
             service_tier=text(self._tier),
             system_fingerprint=text(self._fingerprint),
-            error=self._error,
+            error=self._error or self._reasons.error,
             complete=self._reasons.complete,
         )
 

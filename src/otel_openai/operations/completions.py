@@ -80,7 +80,7 @@ class CompletionsObserver:
             usage=read_usage(self._usage),
             reported_usage=self._usage,
             system_fingerprint=text(self._fingerprint),
-            error=self._error,
+            error=self._error or self._reasons.error,
             complete=self._reasons.complete,
         )
 
