@@ -25,6 +25,7 @@ NEWEST_ONLY = (
     "test_console.py",
     "test_content_everywhere.py",
     "test_content_limits.py",
+    "test_content_memory.py",
     "test_cost_table.py",
     "test_dashboards.py",
     "test_examples.py",

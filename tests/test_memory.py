@@ -108,10 +108,17 @@ async def alive(told: Told) -> Counter[str]:
     )
 
 
+WITH_CONTENT = ("calls", "drains", "abandons", "never reads", "closes", "parses raw", "reads lines", "responds")
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", USES)
-async def test_nothing_is_left_behind(name: str, kind: Kind, told: Told) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"), [*((name, None) for name in USES), *((name, "both") for name in WITH_CONTENT)]
+)
+async def test_nothing_is_left_behind(name: str, content: str | None, kind: Kind, telling: Callable[..., Told]) -> None:
+    told = telling(capture_content=content)
     use, answer, times = USES[name]
+    times = times if content is None else min(times, 300)
     canned = Canned(kind)
     canned.put(answer, 400 if name == "is refused" else 200, streamed=isinstance(answer, list))
     for _ in range(30):

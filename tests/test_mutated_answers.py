@@ -1,7 +1,7 @@
 """Servers that send nonsense: any field of any body or chunk is dropped, emptied, retyped, doubled or moved.
 
 Whatever comes of that, the app sees what the bare client's app sees, and each call is one span that can be exported,
-with content that is as the conventions have it.
+with content that is as the conventions have it, and no larger than it may be.
 Answers come from memory here, through the HTTP library's own mock transport: thousands of them in a minute.
 """
 
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import otel_openai
 from canned import Canned
-from content import on_spans
+from content import CONTENT, on_spans
 from exported import otlp
 from mutations import MUTATIONS, Mutation, mutated
 from programs import ARGUMENTS, STREAMS_AGAIN, settle
@@ -64,6 +64,8 @@ EXAMPLES = 100
 """Of each case and kind of client."""
 FEW = 40
 """Of a case whose answer is small."""
+SIZES: dict[Kind, int] = {"sync": 65_536, "async": 1024}
+"""Of content, at the most: more than there is, and less."""
 
 CHAT, LEGACY, RESPONSES = "chat.completions.create", "completions.create", "responses.create"
 
@@ -165,7 +167,9 @@ def test_nonsense_from_the_server_is_seen_by_the_app_alone(case: Case, kind: Kin
     def check(mutations: list[Mutation]) -> None:
         canned.put(mutated(case.answer, mutations), case.status, streamed=streamed)
         bare = loop.run_until_complete(run())
-        told.instrument(error_messages=True, capture_content="both", capture_tool_schemas=True)
+        told.instrument(
+            error_messages=True, capture_content="both", capture_tool_schemas=True, max_content_size=SIZES[kind]
+        )
         try:
             instrumented = loop.run_until_complete(run())
         finally:
@@ -174,6 +178,8 @@ def test_nonsense_from_the_server_is_seen_by_the_app_alone(case: Case, kind: Kin
         assert instrumented.beside(bare) == []
         assert told.span.end_time is not None
         on_spans(told)
+        content = [str(value) for name, value in told.attributes.items() if name in CONTENT]
+        assert all(len(text.encode()) <= SIZES[kind] for text in content)
         otlp(told)
         told.clear()
 

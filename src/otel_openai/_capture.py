@@ -106,11 +106,13 @@ class CallContent:
         Returns:
             The attributes of the event; None where none is due.
         """
+        answer, self._answer = self._answer, None
         try:
-            if self._answer is not None and self._messages.response is not None:
-                self._messages.response(self._writer, self._answer())
+            if answer is not None and self._messages.response is not None:
+                self._messages.response(self._writer, answer())
         except Exception:
             _guard.contain("reading the content of an answer")
+        del answer  # what was gathered is in the attributes now
         writer = self._writer
         if writer.cut:
             attributes[names.CONTENT_CUT] = writer.cut

@@ -59,18 +59,19 @@ class Gathered:
         self.total = 0
 
     def _kept(self) -> str:
-        return "".join(self._joined) + "".join(self._pieces)
+        return "".join([*self._joined, *self._pieces])
 
     def value(self) -> str | None:
         """The text, or its beginning; None where nothing came."""
         if not self.total:
             return None
         kept = self._kept()
-        if len(kept) == self.total:
-            return kept
-        clipped = Clipped(kept)
-        clipped.total = self.total
-        return clipped
+        if len(kept) < self.total:
+            kept = Clipped(kept)
+            kept.total = self.total
+        self._joined = [kept]  # one copy is enough
+        self._pieces.clear()
+        return kept
 
 
 def clipped(value: Any, room: Room, depth: int = 8) -> Any:

@@ -17,6 +17,7 @@ from otel_openai._values import MAX_INT, fields
 
 # Each level of JSON is three levels of OTLP, and receivers refuse messages of more than a hundred.
 MAX_DEPTH = 24
+_STEP = 16_384
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -29,7 +30,14 @@ def clean(text: str) -> str:
 
 
 def size(value: object) -> int:
-    """Bytes of a plain value as JSON."""
+    """Bytes of a plain value as JSON. A long text in it is encoded in steps: there is never a second copy of it."""
+    if isinstance(value, str) and len(value) > _STEP:
+        return sum(size(value[start : start + _STEP]) - 2 for start in range(0, len(value), _STEP)) + 2
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        texts = {name: text for name, text in members.items() if isinstance(text, str) and len(text) > _STEP}
+        if texts:
+            return size({**members, **dict.fromkeys(texts, "")}) + sum(size(text) - 2 for text in texts.values())
     encoded = encode(value)
     return len(encoded) if encoded.isascii() else len(encoded.encode())
 
