@@ -173,6 +173,59 @@ async def test_a_tool_may_return_any_awaitable(server: ScriptedServer, told: Tol
     one_stream_was_told(told, "closed")
 
 
+class Around:
+    """What a tool gives the app in place of the client's stream: an object of its own, with the stream in it."""
+
+    def __init__(self, stream: Any) -> None:
+        self.began = 0.0
+        self.stream = stream
+
+    def parse(self) -> Any:
+        return self  # in place of a raw response, too
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.stream)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return aiter(self.stream)
+
+    def close(self) -> Any:
+        return self.stream.close()
+
+
+def around(result: Any) -> Around:
+    return Around(result.parse() if hasattr(result, "parse") else result)
+
+
+@pytest.mark.parametrize("form", ["chat.completions.create", "chat.completions.with_raw_response.create"])
+async def test_a_stream_that_a_tool_has_put_something_around_is_told_as_one(
+    *, api: Api, server: ScriptedServer, told: Told, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    def put_around(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        return around(wrapped(*args, **kwargs))
+
+    async def put_around_awaited(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        return around(await wrapped(*args, **kwargs))
+
+    otel_openai.uninstrument()
+    owner: Any = AsyncCompletions if api.is_async else Completions
+    wrapper = put_around_awaited if api.is_async else put_around
+    monkeypatch.setattr(owner, "create", wrapt.FunctionWrapper(owner.create, wrapper))
+    told.instrument()
+    server.reply(sse(*CHAT.frames), sse(*CHAT.begin, Gate()))
+
+    whole = await api.call(form, **CHAT.arguments, stream=True)
+    assert type(whole) is Around
+    assert len(await api.drain(whole.parse())) == CHAT.chunks
+    left = await api.call(form, **CHAT.arguments, stream=True)
+    await api.close(left.parse())
+    otel_openai.uninstrument()
+
+    first, second = told.spans
+    assert described(first) == CHAT.expected("completed", CHAT.chunks, server=server, finished=True)
+    assert described(second)["otel_openai.stream.outcome"] == "closed"
+
+
 class OwnStream:
     """What a tool gives the app in place of the client's stream: it looks like one, and has no response."""
 

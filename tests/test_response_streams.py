@@ -21,6 +21,7 @@ from server import (
     sse,
 )
 from server.responses import RESPONSE_ID
+from streamed import entered
 from support import Api, Told
 from test_responses import answered, respond
 
@@ -157,6 +158,24 @@ async def test_an_error_event_is_an_error(
     failed = {**UNANSWERED, "error.type": error_type, "otel_openai.stream.outcome": "error"}
     assert _told(told) == streamed(server, events, failed)
     assert told.span.status.status_code.name == "ERROR"
+
+
+async def test_an_error_event_is_why_an_app_raises(api: Api, server: ScriptedServer, told: Told) -> None:
+    events = [*response_stream("Hel")[:5], response_error_event("It broke.")]
+    server.reply(sse(*events))
+
+    async def read() -> None:
+        async with entered(await respond(api, stream=True)) as stream:
+            async for event in api.iterate(stream):
+                if event.type == "error":  # as frameworks do that have an exception of their own for it
+                    raise LookupError(event.message)
+
+    with pytest.raises(LookupError):
+        await read()
+
+    failed = {**UNANSWERED, "error.type": "server_error", "otel_openai.stream.outcome": "error"}
+    assert _told(told) == streamed(server, events, failed)
+    assert told.span.status.description == "the server reported an error, code server_error, type error"
 
 
 async def test_a_stream_without_an_end_is_truncated(api: Api, server: ScriptedServer, told: Told) -> None:

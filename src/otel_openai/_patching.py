@@ -18,7 +18,7 @@ from otel_openai._propagation import build_headers
 from otel_openai._raw import observe_raw, observe_unread, raw_mode
 from otel_openai._reaper import reaper
 from otel_openai._stream_usage import Request, prepare
-from otel_openai._streams import exit_behind, is_stream, observe
+from otel_openai._streams import exit_behind, observe_answer
 from otel_openai._table import TABLE
 from otel_openai._telemetry import Telemetry
 from otel_openai._transport import process_response
@@ -259,10 +259,8 @@ def _observe_result(call: Call, result: Any, params: dict[str, Any]) -> None:
             observe_raw(call, result)
         elif mode is not None:
             observe_unread(call, result)
-        elif is_stream(result):
-            observe(call, result)
         else:
-            call.answered(result)
+            observe_answer(call, result)
     except Exception:
         call.end(None)
         _guard.contain("observing a result")

@@ -16,7 +16,7 @@ from typing import Any
 from otel_openai import _errors, _guard
 from otel_openai._call import Call, StreamFacts
 from otel_openai._reaper import reaper
-from otel_openai._streams import exit_behind, is_collected, is_reader, is_stream, observe, shadow_close
+from otel_openai._streams import exit_behind, is_collected, is_reader, is_stream, observe, observe_answer, shadow_close
 from otel_openai._values import fields, text
 
 _SENTINEL = "X-Stainless-Raw-Response"  # a header that the client itself sets to choose the mode
@@ -39,10 +39,7 @@ def observe_raw(call: Call, raw: Any) -> None:
     except Exception:  # no fault of ours or the app's: the app sees it when it parses
         call.end(None)
         return
-    if is_stream(parsed):
-        observe(call, parsed)
-    else:
-        call.answered(parsed)
+    observe_answer(call, parsed)
 
 
 class _UnreadWatch:

@@ -100,8 +100,11 @@ class StreamWatch:
         self._end("completed" if outcome is None or outcome.complete else "truncated", outcome)
 
     def failed(self, error: BaseException) -> None:
-        """The stream, or the app's `with` block around it, ended in an exception."""
-        self._end("cancelled" if _errors.is_cancellation(error) else "error", self._read(), error)
+        """The stream, or the app's `with` block around it, ended in an exception; what the server told is why."""
+        outcome = self._read()
+        is_told = outcome is not None and outcome.error is not None
+        how = "cancelled" if _errors.is_cancellation(error) else "error"
+        self._end(how, outcome, None if is_told else error)
 
     def closed(self, closer: FrameType | None, error: BaseException | None) -> None:
         """The response is being closed: by the app, or from within the iteration, which tells its end by itself."""
@@ -186,6 +189,20 @@ class Closable(Protocol):
 def is_stream(result: object) -> bool:
     """True for a Stream or AsyncStream. A model is not asked by hasattr: it searches long before it fails."""
     return "_iterator" in getattr(result, "__dict__", ())
+
+
+def observe_answer(call: Call, answer: Any) -> None:
+    """End a call with its answer: now, or with the stream that it is, or that another tool has put something around."""
+    stream = answer if is_stream(answer) else _held_stream(answer) if call.streaming else None
+    if stream is None:
+        call.answered(answer)
+    else:
+        observe(call, stream)
+
+
+def _held_stream(answer: object) -> Any:
+    held: dict[str, object] = getattr(answer, "__dict__", {})
+    return next(filter(is_stream, held.values()), None)
 
 
 def observe(call: Call, stream: Any) -> None:
