@@ -577,3 +577,33 @@ async def test_a_coroutine_that_is_destroyed_while_it_connects_is_told_by_the_re
 
     assert told.attributes["error.type"] == "GeneratorExit"
     assert watcher.threads == ["otel-openai-reaper"]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_request_whose_sending_is_cancelled_was_sent(
+    sockets: SocketServer, told: Told, *, goes_on: bool
+) -> None:
+    async def speak_until_there_is_no_room(line: Line) -> None:
+        with suppress(asyncio.TimeoutError):
+            while True:
+                audio = {"type": "input_audio_buffer.append", "audio": "A" * (1 << 19)}
+                await asyncio.wait_for(line.send(audio), 0.3)
+
+    gate = Gate()
+    sockets.script(*REALTIME.hello, gate, Await(), *REALTIME.events)
+    async with client("async", sockets.base_url, websocket_base_url=sockets.websocket_base_url) as made:
+        with suppress(asyncio.CancelledError):
+            async with REALTIME.connected(Api("async", made)) as line:
+                await speak_until_there_is_no_room(line)
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(line.send(REALTIME.create), 0.05)
+                assert told.spans == []
+                gate.open()
+                if not goes_on:
+                    raise asyncio.CancelledError
+                await line.take(len(REALTIME.events))
+
+    if goes_on:
+        assert described(told.span) == REALTIME.expected("completed", len(REALTIME.events), sockets)
+    else:
+        one_stream_was_told(told, "cancelled", "CancelledError")

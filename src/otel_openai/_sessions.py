@@ -17,6 +17,7 @@ from opentelemetry.context import Context, get_current
 
 from otel_openai import _guard
 from otel_openai._call import Call, is_suppressed
+from otel_openai._errors import is_cancellation
 from otel_openai._open_responses import OpenResponses, ResponseWatch, SessionFacts, Waiting
 from otel_openai._providers import Server
 from otel_openai._reaper import reaper
@@ -111,6 +112,8 @@ class Session:
     @_guard.contained("observing what could not be sent over WebSocket")
     def unsent(self, request: Waiting, error: BaseException) -> None:
         """An event could not be sent."""
+        if is_cancellation(error) or exit_behind(error) is not None:
+            return  # it was: what is cancelled is the wait for room in the buffer that it is in
         self._responses.withdraw(request)
         if request.watch is not None:
             request.watch.left(error)
