@@ -100,11 +100,8 @@ class StreamWatch:
         self._end("completed" if outcome is None or outcome.complete else "truncated", outcome)
 
     def failed(self, error: BaseException) -> None:
-        """The stream, or the app's `with` block around it, ended in an exception; what the server told is why."""
-        outcome = self._read()
-        is_told = outcome is not None and outcome.error is not None
-        how = "cancelled" if _errors.is_cancellation(error) else "error"
-        self._end(how, outcome, None if is_told else error)
+        """The stream, or the app's `with` block around it, ended in an exception."""
+        self._end("cancelled" if _errors.is_cancellation(error) else "error", self._read(), error)
 
     def closed(self, closer: FrameType | None, error: BaseException | None) -> None:
         """The response is being closed: by the app, or from within the iteration, which tells its end by itself."""
