@@ -129,7 +129,7 @@ async def test_nothing_is_left_behind(name: str, content: str | None, kind: Kind
         await use(canned.api)
     after = await alive(told)
 
-    assert {key: count for key, count in (after - before).items() if count > times / 20} == {}
+    assert {key: count for key, count in (after - before).items() if count > times / 10} == {}  # ABCs remember classes
     assert not any(key.startswith("otel_openai") for key in after - before)
     assert told.total("otel_openai.active_requests") == 0
     await canned.api.close(canned.api.client)
