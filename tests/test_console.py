@@ -483,7 +483,8 @@ def test_streams_without_usage_are_explained() -> None:
     outcome = "otel_openai.stream.outcome"
     asked: dict[str, AttributeValue] = {**NAMED, "gen_ai.request.model": "asked"}
     closed: dict[str, AttributeValue] = {**NAMED, "gen_ai.request.model": "closed"}
-    for attributes in (NAMED, asked, closed):
+    heard: dict[str, AttributeValue] = {**NAMED, "gen_ai.request.model": "heard"}
+    for attributes in (NAMED, asked, closed, heard):
         record_calls(meter, [1.0], attributes)
     observe(
         meter,
@@ -491,7 +492,9 @@ def test_streams_without_usage_are_explained() -> None:
         (1, {outcome: "completed"}),
         (1, {**asked, outcome: "completed"}),
         (1, {**closed, outcome: "closed"}),
+        (1, {**heard, outcome: "completed"}),
     )
+    observe(meter, "otel_openai.usage.duration", (2.5, heard))
     observe(meter, "gen_ai.client.inference.usage.input_tokens", (9, asked))
 
     provider.shutdown()
@@ -502,8 +505,9 @@ def test_streams_without_usage_are_explained() -> None:
         (
             "gpt-x at api.example.com\n"
             "  tokens   none: streams tell them only where asked (stream_usage=True)\n"
-            "  streams  completed 1\n"
+            "  streams  completed 1"
         ),
+        "heard at api.example.com\n  media    2.50 s\n  streams  completed 1\n",
     ]
 
 

@@ -27,7 +27,7 @@ from recorded import (
     said,
 )
 from server import DONE, ScriptedServer, chat, chat_chunk, finish_chunk, replay, role_chunk, sse
-from support import Api, Told, attributes_of, need, need_stream
+from support import Api, Told, attributes_of
 from test_stream_values import without_times
 from untold import UNTOLD, UNTOLD_CODES
 
@@ -84,10 +84,8 @@ def named(*, refused: bool, stream: bool = False) -> list[str]:
 async def ask(api: Api, record: Any) -> Any:
     method = METHODS[record["request"]["path"]]
     body = an_object(record["request"]["body"])
-    need_stream(method) if body.get("stream") else need(method)
-    wanted = {name: body[name] for name in ("stream", "encoding_format", "n") if name in body}
-    if method.startswith("audio."):
-        wanted |= {name: body[name] for name in ("response_format",) if name in body}
+    options = ("stream", "encoding_format", "n", *(["response_format"] if method.startswith("audio.") else []))
+    wanted = {name: body[name] for name in options if name in body}
     return await api.call(method, model="m", **ARGUMENTS[method], **wanted)
 
 

@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import Span
 
 import otel_openai
+from expected import changed
 from otel_openai._open_responses import MAX_OPEN
 from programs import settle
 from server import ABSENT, Body
@@ -108,6 +109,15 @@ async def test_the_model_is_that_of_the_session(
     assert told.attributes.get("gen_ai.request.model") == model
     assert told.span.name == ("generate_content" if model is None else f"generate_content {model}")
     assert TOKENS.items() <= told.attributes.items()
+
+
+async def test_a_transcription_may_be_billed_by_the_second(talker: Api, sockets: SocketServer, told: Told) -> None:
+    usage = {"type": "duration", "seconds": 3}
+    await hear(talker, sockets, session("whisper-1"), realtime_heard(), realtime_transcription(usage=usage))
+
+    of_whisper = {"gen_ai.request.model": "whisper-1", "otel_openai.usage.duration": 3.0}
+    assert told.attributes == changed(expected(sockets), dict.fromkeys(TOKENS), of_whisper)
+    assert told.total("otel_openai.usage.duration", gen_ai__request__model="whisper-1") == 3
 
 
 async def test_usage_that_is_not_told_is_not_told(talker: Api, sockets: SocketServer, told: Told) -> None:
