@@ -47,7 +47,6 @@ from server import (
     response_tool_stream,
     response_usage,
     run,
-    run_stream,
     run_usage,
     search_page,
     session_event,
@@ -80,6 +79,12 @@ class Case(NamedTuple):
 
 TWO_CHOICES = [chat_chunk("a", index=index, usage=chat_usage()) for index in (0, 1, 0, 1)]
 SEARCHES = [{"type": "web_search_call", "id": f"ws_{index}", "status": "completed"} for index in range(6)]
+RUN_EVENTS = [  # named in their data, so that names and data can be wrong
+    {"type": "thread.run.created", **run()},
+    {"type": "thread.message.delta", "id": "msg_1", "delta": {"content": [{"type": "text", "text": {"value": "Hel"}}]}},
+    {"type": "thread.run.requires_action", **run("requires_action", tools=[tool_call()])},
+    {"type": "thread.run.incomplete", **run("incomplete", usage=run_usage(), incomplete_details={"reason": "x"})},
+]
 CASES = {
     "chat": Case(CHAT, chat(choices=[choice("Hi", usage=chat_usage()), choice(tool_calls=[tool_call()], index=1)])),
     "chat with an error": Case(CHAT, {**chat(choices=[]), **openai_error(500), "x_groq": {"error": "x", "usage": {}}}),
@@ -124,7 +129,7 @@ CASES = {
         "beta.agents.sessions.create",
         [*turn_stream()[:4], item_event(agent_call()), session_event("requires_action"), *turn_stream("Hel")[4:]],
     ),
-    "run stream": Case("beta.threads.runs.create", run_stream(status="incomplete", usage=run_usage())),
+    "run stream": Case("beta.threads.runs.create", RUN_EVENTS),
 }
 if STREAMS_AGAIN:
     CASES["response stream again"] = Case("responses.retrieve", response_stream(status="incomplete"))
