@@ -182,10 +182,25 @@ def _async(operation: Operation) -> Wrapper:
         asks = telemetry is not None and telemetry.config.stream_usage and operation.usage_on_request
         request = prepare(kwargs) if asks else None
         # The client's own coroutine is made here and now: what it raises at once, it raises at once with us too.
-        inner = wrapped(*args, **(kwargs if request is None else request.arguments))
+        try:
+            inner = wrapped(*args, **(kwargs if request is None else request.arguments))
+        except BaseException as error:
+            _refused(error, operation, instance, args, kwargs)
+            raise
         return inner if telemetry is None else _awaitable(inner, operation, instance, args, kwargs, request=request)
 
     return wrapper
+
+
+def _refused(
+    error: BaseException, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Tell of a call that has failed at once, for its arguments: there is nothing to be awaited or entered."""
+    telemetry = _current()
+    if telemetry is not None:
+        call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
+        if call is not None:
+            call.failed(error)
 
 
 def _awaitable(
@@ -271,7 +286,11 @@ def _later(prepare: Callable[..., None]) -> Callable[[Operation], Wrapper]:
 
     def of(operation: Operation) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            result = wrapped(*args, **kwargs)
+            try:
+                result = wrapped(*args, **kwargs)
+            except BaseException as error:
+                _refused(error, operation, instance, args, kwargs)
+                raise
             if _current() is not None:
                 try:
                     prepare(result.__dict__, operation, instance, args, kwargs)
