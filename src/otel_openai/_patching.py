@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import wrapt
@@ -52,7 +53,7 @@ def install(telemetry: Telemetry) -> None:
     _State.has_looked_above = False
     for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in TABLE), *MODULES)):
         if module in sys.modules:
-            _patch_module(sys.modules[module])
+            _patch_imported(module)
         elif module not in _State.hooked:
             _State.hooked.add(module)  # hooks cannot be removed: they look at the switch
             wrapt.register_post_import_hook(_patch_module, module)
@@ -66,6 +67,11 @@ def uninstall() -> None:
         if entry.owner.__dict__.get(entry.method) is entry.wrapper:
             setattr(entry.owner, entry.method, entry.original)
             _State.patched.remove(entry)
+
+
+@_guard.contained("patching the openai client")
+def _patch_imported(name: str) -> None:
+    _patch_module(import_module(name))  # waits for another thread that is in the middle of importing it
 
 
 @_guard.contained("patching the openai client")
