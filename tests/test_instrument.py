@@ -44,6 +44,13 @@ async def a_call(**options: Any) -> None:
     del options
 
 
+class CalledAsync:
+    """An object that is called like an async function."""
+
+    async def __call__(self, *_: object) -> None:
+        pass
+
+
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"tracer_provider": "otlp"},
@@ -63,6 +70,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"request_hook": id}, TypeError, r"request_hook=\.\.\.\) takes a callable of two arguments .* not <built-in"),
     ({"response_hook": a_call}, TypeError, r"response_hook=\.\.\.\) takes .* that is not async, not <func"),
     ({"redact": str.upper}, TypeError, r"redact=\.\.\.\) takes a callable of two arguments .* not <method"),
+    ({"request_hook": CalledAsync()}, TypeError, r"request_hook=.* that is not async, not <.*CalledAsync"),
     ({"providers": ["h"]}, TypeError, r"providers=\.\.\.\) takes a mapping of host to provider name, both strings"),
     ({"providers": {"h": None}}, TypeError, r"providers=\.\.\.\) takes a mapping .* not \{'h': None\}"),
     ({"providers": {"": "vllm"}}, ValueError, r"providers=\.\.\.\) takes host names without scheme, port or path"),
@@ -73,6 +81,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"cost": "openai"}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable of one argument .* not 'openai'"),
     ({"cost": a_call}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable .* that is not async, not <func"),
     ({"cost": secrets}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable of one argument .* not <func"),
+    (
+        {"cost": CalledAsync()},
+        TypeError,
+        r"cost=\.\.\.\) takes True, False, or a callable .* not async, not <.*CalledAsync",
+    ),
     ({"cost": None}, TypeError, r"cost=\.\.\.\) takes True, False, or a callable .*, not None"),
     ({"propagate": "llm.test"}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection of host names"),
     ({"propagate": None}, TypeError, r"propagate=\.\.\.\) takes True, False, or a collection .*, not None"),

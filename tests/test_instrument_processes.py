@@ -132,6 +132,34 @@ def test_modules_and_clients_that_are_there_already_are_instrumented(server: Scr
     assert errors == ""
 
 
+def test_a_module_that_another_thread_is_importing_is_instrumented(server: ScriptedServer) -> None:
+    out, _ = run(
+        SDK
+        + """
+import sys, threading, time
+import otel_openai
+
+BEING_IMPORTED = "openai.resources.chat.completions.completions"
+
+def imports():
+    import openai.resources.chat.completions.completions
+
+set_up()
+thread = threading.Thread(target=imports)
+thread.start()
+while BEING_IMPORTED not in sys.modules:
+    time.sleep(0.0001)
+otel_openai.instrument()
+thread.join()
+"""
+        + APP
+        + "ask()\nprint(told())",
+        server,
+    )
+
+    assert out == "['chat gpt-4o-mini']\n"
+
+
 def test_without_an_sdk_one_hint_is_given_and_an_sdk_may_come_late(server: ScriptedServer) -> None:
     printed, errors = run(
         f"""

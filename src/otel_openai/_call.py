@@ -20,7 +20,6 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from otel_openai import _errors, _guard
 from otel_openai import _semconv as names
 from otel_openai._capture import CallContent
-from otel_openai._metrics import Ended
 from otel_openai._providers import Server
 from otel_openai._telemetry import Telemetry
 from otel_openai._transport import current_call
@@ -71,7 +70,7 @@ class Call:
         server: Server,
         params: Mapping[str, Any],
         *,
-        context: Context | None = None,
+        context: Context,
         started: float | None = None,
     ) -> None:
         """Start the span.
@@ -81,7 +80,7 @@ class Call:
             operation: The API that is called.
             server: Where the request goes.
             params: The arguments of the app, neither changed nor iterated.
-            context: The parent's; the current one by default.
+            context: The parent's.
             started: `perf_counter` at the start, seconds; now by default.
         """
         self.telemetry = telemetry
@@ -276,28 +275,29 @@ class Call:
         finally:
             if (metrics := self.telemetry.metrics) is not None and self._active is not None:
                 first_at = stream.first_at if stream is not None else None
-                ending = Ended(
-                    key=self._key,
+                metrics.ended(
+                    self._active,
+                    self._key,
+                    outcome,
                     duration=ended - self._started,
-                    outcome=outcome,
                     http=self.http,
                     error_type=problem.error_type if problem is not None else None,
                     time_to_first_chunk=first_at - self._started if first_at is not None else None,
                     stream_outcome=stream.outcome if stream is not None else None,
                     billed=self.operation.billed,
                     cost=cost,
+                    context=self._context,
                 )
-                metrics.ended(self._active, ending, self._context)
 
     def _describe(self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None) -> None:
         attributes = self.http.attributes()
         attributes.update(outcome.usage)
         attributes.update(outcome.attributes)
         for name, value in (
-            (names.RESPONSE_ID, outcome.response_id),
+            (names.RESPONSE_ID, text(outcome.response_id)),
             (names.RESPONSE_MODEL, outcome.response_model),
             (names.RESPONSE_SERVICE_TIER, outcome.service_tier),
-            (names.RESPONSE_SYSTEM_FINGERPRINT, outcome.system_fingerprint),
+            (names.RESPONSE_SYSTEM_FINGERPRINT, text(outcome.system_fingerprint)),
         ):
             if value is not None:
                 attributes[name] = value
@@ -373,7 +373,6 @@ def is_suppressed(context: Context) -> bool:
     return any(map(context.get, _SUPPRESSED))
 
 
-@_guard.contained("starting a span")
 def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dict[str, Any]) -> Call | None:
     """Begin a call, unless instrumentation is suppressed in the caller's context.
 
@@ -383,10 +382,14 @@ def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dic
         resource: The client's resource whose method is called.
         params: The arguments of the app, neither changed nor iterated.
     """
-    caller = get_current()
-    if caller and is_suppressed(caller):
+    try:
+        caller = get_current()
+        if caller and is_suppressed(caller):
+            return None
+        body = params.get("extra_body")
+        if isinstance(body, dict):
+            params = {**params, **body}  # the client lets it win over the arguments
+        return Call(telemetry, operation, telemetry.servers.of(resource._client), params, context=caller)
+    except Exception:
+        _guard.contain("starting a span")
         return None
-    body = params.get("extra_body")
-    if isinstance(body, dict):
-        params = {**params, **body}  # the client lets it win over the arguments
-    return Call(telemetry, operation, telemetry.servers.of(resource._client), params)

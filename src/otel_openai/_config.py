@@ -83,7 +83,7 @@ class Config:
 
 def _takes(hook: object, count: int) -> bool:
     """Whether the app's function can be called with so many arguments. Where nothing says how many, it is believed."""
-    if not callable(hook) or iscoroutinefunction(hook):
+    if not callable(hook) or iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__):
         return False
     try:
         parameters = signature(hook)

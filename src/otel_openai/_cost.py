@@ -40,7 +40,7 @@ class CostedHttpFacts(HttpFacts):
         self.cost: str | None = None
         self.is_litellm = False
 
-    def read(self, response: Any, retries: object) -> None:
+    def read(self, response: Any, retries: int | None) -> None:
         """Take the cost, too."""
         super().read(response, retries)
         self.is_litellm = "x-litellm-call-id" in response.headers

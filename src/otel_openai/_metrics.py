@@ -6,8 +6,8 @@ re-entrant: the garbage collector may run an application's finaliser, which may 
 """
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from math import isnan
 from typing import TypeAlias
 
@@ -70,25 +70,6 @@ _USAGE_COUNTERS = (
 )
 
 
-@dataclass(slots=True)
-class Ended:
-    """A call that has ended, as the metrics need it."""
-
-    key: Key
-    duration: float
-    """Seconds."""
-    outcome: Outcome
-    http: HttpFacts
-    error_type: str | None
-    time_to_first_chunk: float | None
-    """Seconds; streams only."""
-    stream_outcome: str | None
-    billed: bool
-    """False for an answer that was counted before."""
-    cost: float | None
-    """US dollars: NaN where nobody knows, None where there is nothing to be priced."""
-
-
 class _Totals:
     """What was counted for one key. The mappings of attributes are shared with the SDK and never changed."""
 
@@ -109,13 +90,23 @@ class _Totals:
         self.attributes = attributes
         self.input: Attributes = {**attributes, names.TOKEN_TYPE: "input"}
         self.output: Attributes = {**attributes, names.TOKEN_TYPE: "output"}
-        self.usage: dict[str, float] = {}
-        self.finish_reasons: dict[str, int] = {}
-        self.tools: dict[str, int] = {}
-        self.streams: dict[str, int] = {}
+        self.usage: defaultdict[str, float] = defaultdict(int)
+        self.finish_reasons: defaultdict[str, int] = defaultdict(int)
+        self.tools: defaultdict[str, int] = defaultdict(int)
+        self.streams: defaultdict[str, int] = defaultdict(int)
         self.retries = 0
         self.cost: float | None = None
         self.unpriced = 0
+
+    def add(self, outcome: Outcome, stream_outcome: str | None, *, billed: bool) -> None:
+        """Add what an answer said, and how its stream ended."""
+        for name, tokens in outcome.usage.items():
+            self.usage[name] += tokens
+        if billed:
+            for reason in outcome.finish_reasons:
+                self.finish_reasons[reason if reason in _FINISH_REASONS else names.OTHER] += 1
+        if stream_outcome is not None:
+            self.streams[stream_outcome] += 1
 
     def add_cost(self, dollars: float) -> None:
         """Add what a call cost, or count it as unpriced."""
@@ -164,26 +155,57 @@ class Metrics:
             known[1][0] += 1
             return known[1]
 
-    def ended(self, cell: list[int], call: Ended, context: Context | None) -> None:
+    def ended(
+        self,
+        cell: list[int],
+        key: Key,
+        outcome: Outcome,
+        *,
+        duration: float,
+        http: HttpFacts,
+        error_type: str | None,
+        time_to_first_chunk: float | None,
+        stream_outcome: str | None,
+        billed: bool,
+        cost: float | None,
+        context: Context,
+    ) -> None:
         """Record a call that has ended: histograms once, counts into the table.
 
         Args:
             cell: What `started` returned.
-            call: What is known of the call.
+            key: What `started` was given.
+            outcome: What the answer said.
+            duration: Seconds.
+            http: Facts of its HTTP exchange.
+            error_type: What went wrong.
+            time_to_first_chunk: Seconds; streams only.
+            stream_outcome: How the stream ended.
+            billed: False for an answer that was counted before.
+            cost: US dollars: NaN where nobody knows, None where there is nothing to be priced.
             context: The context of its span, for exemplars.
         """
         with self._lock:
             cell[0] -= 1
-            totals = self._add(call)
+            totals = self._totals_of((*key, outcome.response_model, outcome.service_tier))
+            totals.add(outcome, stream_outcome, billed=billed)
+            totals.retries += http.retries
+            if cost is not None:
+                totals.add_cost(cost)
+            if outcome.tool_calls is not None:
+                for tool, calls in outcome.tool_calls.by_name.items():
+                    totals.tools[self._tool_name(tool)] += calls
+            for kind, left in http.remaining.items():
+                self._remain(key, kind, left)
         attributes, input_attributes, output_attributes = totals.attributes, totals.input, totals.output
-        if call.error_type is not None:
-            error = {names.ERROR_TYPE: call.error_type}
+        if error_type is not None:
+            error = {names.ERROR_TYPE: error_type}
             attributes = {**attributes, **error}
             input_attributes, output_attributes = {**input_attributes, **error}, {**output_attributes, **error}
-        self._duration(call.duration, attributes, context)
-        if call.time_to_first_chunk is not None:
-            self._first_chunk(call.time_to_first_chunk, totals.attributes, context)
-        usage = call.outcome.usage
+        self._duration(duration, attributes, context)
+        if time_to_first_chunk is not None:
+            self._first_chunk(time_to_first_chunk, totals.attributes, context)
+        usage = outcome.usage
         if (tokens := usage.get(names.USAGE_INPUT)) is not None:
             self._tokens(tokens, input_attributes, context)
         if (tokens := usage.get(names.USAGE_OUTPUT)) is not None:
@@ -195,28 +217,11 @@ class Metrics:
             attributes = _attributes(key if key in self._active else _bounded(key, self._active))
         return lambda gap: self._chunk_time(gap, attributes, context)
 
-    def _add(self, call: Ended) -> _Totals:
-        outcome = call.outcome
-        key = (*call.key, outcome.response_model, outcome.service_tier)
+    def _totals_of(self, key: Key) -> _Totals:
         totals = self._totals.get(key)
         if totals is None:
             key = _bounded(key, self._totals)
             totals = self._totals.setdefault(key, _Totals(_attributes(key)))
-        for name, used in outcome.usage.items():
-            totals.usage[name] = totals.usage.get(name, 0) + used
-        if call.billed:
-            for reason in outcome.finish_reasons:
-                _count(totals.finish_reasons, reason if reason in _FINISH_REASONS else names.OTHER)
-        if outcome.tool_calls is not None:
-            for tool, calls in outcome.tool_calls.by_name.items():
-                _count(totals.tools, self._tool_name(tool), calls)
-        if call.stream_outcome is not None:
-            _count(totals.streams, call.stream_outcome)
-        totals.retries += call.http.retries
-        if call.cost is not None:
-            totals.add_cost(call.cost)
-        for kind, left in call.http.remaining.items():
-            self._remain(call.key, kind, left)
         return totals
 
     def _tool_name(self, tool: str) -> str:
@@ -282,10 +287,6 @@ def _attributes(key: Key) -> Attributes:
 def _bounded(key: Key, table: Mapping[Key, object]) -> Key:
     """The key itself while there is room; then one for all models, operation and provider apart."""
     return key if len(table) < MAX_SERIES else (*key[:2], names.OTHER)
-
-
-def _count(counts: dict[str, int], name: str, more: int = 1) -> None:
-    counts[name] = counts.get(name, 0) + more
 
 
 def _usage_reader(name: str) -> Callable[[_Totals], _Reading]:

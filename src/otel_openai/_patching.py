@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import wrapt
@@ -52,7 +53,7 @@ def install(telemetry: Telemetry) -> None:
     _State.has_looked_above = False
     for module in dict.fromkeys((_CLIENT_MODULE, *(row.module for row in TABLE), *MODULES)):
         if module in sys.modules:
-            _patch_module(sys.modules[module])
+            _patch_imported(module)
         elif module not in _State.hooked:
             _State.hooked.add(module)  # hooks cannot be removed: they look at the switch
             wrapt.register_post_import_hook(_patch_module, module)
@@ -66,6 +67,11 @@ def uninstall() -> None:
         if entry.owner.__dict__.get(entry.method) is entry.wrapper:
             setattr(entry.owner, entry.method, entry.original)
             _State.patched.remove(entry)
+
+
+@_guard.contained("patching the openai client")
+def _patch_imported(name: str) -> None:
+    _patch_module(import_module(name))  # waits for another thread that is in the middle of importing it
 
 
 @_guard.contained("patching the openai client")
@@ -182,10 +188,25 @@ def _async(operation: Operation) -> Wrapper:
         asks = telemetry is not None and telemetry.config.stream_usage and operation.usage_on_request
         request = prepare(kwargs) if asks else None
         # The client's own coroutine is made here and now: what it raises at once, it raises at once with us too.
-        inner = wrapped(*args, **(kwargs if request is None else request.arguments))
+        try:
+            inner = wrapped(*args, **(kwargs if request is None else request.arguments))
+        except BaseException as error:
+            _refused(error, operation, instance, args, kwargs)
+            raise
         return inner if telemetry is None else _awaitable(inner, operation, instance, args, kwargs, request=request)
 
     return wrapper
+
+
+def _refused(
+    error: BaseException, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Tell of a call that has failed at once, for its arguments: there is nothing to be awaited or entered."""
+    telemetry = _current()
+    if telemetry is not None:
+        call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
+        if call is not None:
+            call.failed(error)
 
 
 def _awaitable(
@@ -271,7 +292,11 @@ def _later(prepare: Callable[..., None]) -> Callable[[Operation], Wrapper]:
 
     def of(operation: Operation) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            result = wrapped(*args, **kwargs)
+            try:
+                result = wrapped(*args, **kwargs)
+            except BaseException as error:
+                _refused(error, operation, instance, args, kwargs)
+                raise
             if _current() is not None:
                 try:
                     prepare(result.__dict__, operation, instance, args, kwargs)

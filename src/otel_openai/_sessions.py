@@ -246,9 +246,7 @@ class Session:
             return None
         return ResponseWatch(self._call(telemetry, params, context), self._facts)
 
-    def _call(
-        self, telemetry: Telemetry, params: _Fields, context: Context | None, started: float | None = None
-    ) -> Call:
+    def _call(self, telemetry: Telemetry, params: _Fields, context: Context, started: float | None = None) -> Call:
         return Call(telemetry, self._protocol.operation, self._server, params, context=context, started=started)
 
 

@@ -36,10 +36,10 @@ class HttpFacts:
         self.remaining: dict[str, int] = {}
         """What the rate limits leave, by kind (`requests`, `tokens`)."""
 
-    def read(self, response: Any, retries: object) -> None:
+    def read(self, response: Any, retries: int | None) -> None:
         """Take what is listed from a response; nothing else is looked at."""
         self.status = count(getattr(response, "status_code", None))
-        self.retries = count(retries) or 0
+        self.retries = retries or 0
         self.headers.clear()
         for name, value in response.headers.raw:
             if name[:1] not in _INITIALS:  # most of them

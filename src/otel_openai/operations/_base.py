@@ -13,30 +13,23 @@ from otel_openai._values import AttributeValue
 from otel_openai.operations._choices import ToolCalls
 
 
-def _none() -> list[Any]:  # `list[str]` would do, but to call it takes ten times as long
-    return []
-
-
-def _nothing() -> dict[str, Any]:
-    return {}
-
-
 @dataclass(slots=True)
 class Outcome:
     """What an answer said, whole or as far as it came."""
 
-    response_id: str | None = None
+    response_id: object = None
+    """As it came; so is the fingerprint. Only spans tell them."""
     response_model: str | None = None
-    finish_reasons: list[str] = field(default_factory=_none)
-    usage: dict[str, float] = field(default_factory=_nothing)
+    finish_reasons: list[str] = field(default_factory=list)
+    usage: dict[str, float] = field(default_factory=dict)
     """Counts of tokens and seconds by attribute name; absent where the server reported none."""
     reported_usage: object = None
     """The usage object itself: some servers tell in it what the call cost."""
     tool_calls: ToolCalls | None = None
     """None where the answer has no choice, or the API knows no tools."""
     service_tier: str | None = None
-    system_fingerprint: str | None = None
-    attributes: dict[str, AttributeValue] = field(default_factory=_nothing)
+    system_fingerprint: object = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
     error: object = None
     """The error object of a body that came with HTTP 200, or the body itself where it is no answer at all."""
     complete: bool = True

@@ -38,9 +38,6 @@ class FinishReasons:
         if key in self.by_index and (spelled := text(reason, 64)) is not None:
             self.by_index[key] = spelled
 
-    def __bool__(self) -> bool:
-        return bool(self.by_index)
-
     @property
     def complete(self) -> bool:
         """True when there was a choice and every choice had a reason."""

@@ -46,7 +46,7 @@ def _response(run: Any) -> Outcome:
         if (value := text(told.get(field))) is not None:
             attributes[name] = value
     return Outcome(
-        response_id=text(told.get("id")),
+        response_id=told.get("id"),
         response_model=text(told.get("model")),
         finish_reasons=_finish_reasons(told, status),
         usage=read_usage(told.get("usage")),

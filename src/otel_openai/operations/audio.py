@@ -74,7 +74,7 @@ class TranscriptObserver(EventsObserver):
     def outcome(self) -> Outcome:
         """What was seen until now."""
         outcome = EventsObserver.outcome(self)
-        outcome.response_id = text(self._id)
+        outcome.response_id = self._id
         outcome.finish_reasons = self._reasons
         return outcome
 

@@ -25,10 +25,9 @@ _RULES: Mapping[str, Rule] = {
 def _request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
     attributes = mapped(params, _RULES)
     attributes[names.API_TYPE] = "chat_completions"
-    if (limit := integer(params.get("max_completion_tokens"))) is not None:
+    if "max_completion_tokens" in params and (limit := integer(params["max_completion_tokens"])) is not None:
         attributes[names.REQUEST_MAX_TOKENS] = limit
-    modalities = params.get("modalities")
-    if isinstance(modalities, (list, tuple)) and "audio" in modalities:
+    if "modalities" in params and "audio" in listed(params["modalities"]):
         attributes[names.OUTPUT_TYPE] = "speech"
     return attributes
 
@@ -47,15 +46,15 @@ def _response(result: Any) -> Outcome:
         usage = usage or choice.get("usage")  # Moonshot
         error = error or choice.get("error")  # OpenRouter
     return Outcome(
-        response_id=text(told.get("id")),
+        response_id=told.get("id"),
         response_model=text(told.get("model")),
         finish_reasons=reasons.as_list(),
         usage=read_usage(usage),
         reported_usage=usage,
-        tool_calls=calls if reasons else None,
+        tool_calls=calls if reasons.by_index else None,
         service_tier=text(told.get("service_tier")),
-        system_fingerprint=text(told.get("system_fingerprint")),
-        error=body_error(result, answered=bool(reasons)) or _as_object(error) or reasons.error,
+        system_fingerprint=told.get("system_fingerprint"),
+        error=body_error(result, answered=bool(reasons.by_index)) or _as_object(error) or reasons.error,
     )
 
 
@@ -187,14 +186,14 @@ class ChatObserver:
     def outcome(self) -> Outcome:
         """What was seen until now."""
         return Outcome(
-            response_id=text(self._id),
+            response_id=self._id,
             response_model=text(self._model),
             finish_reasons=self._reasons.as_list(),
             usage=read_usage(self._usage),
             reported_usage=self._usage,
-            tool_calls=self._calls.calls if self._reasons else None,
+            tool_calls=self._calls.calls if self._reasons.by_index else None,
             service_tier=text(self._tier),
-            system_fingerprint=text(self._fingerprint),
+            system_fingerprint=self._fingerprint,
             error=self._error or self._reasons.error,
             complete=self._reasons.complete,
         )

@@ -74,12 +74,12 @@ class CompletionsObserver:
     def outcome(self) -> Outcome:
         """What was seen until now."""
         return Outcome(
-            response_id=text(self._id),
+            response_id=self._id,
             response_model=text(self._model),
             finish_reasons=self._reasons.as_list(),
             usage=read_usage(self._usage),
             reported_usage=self._usage,
-            system_fingerprint=text(self._fingerprint),
+            system_fingerprint=self._fingerprint,
             error=self._error or self._reasons.error,
             complete=self._reasons.complete,
         )

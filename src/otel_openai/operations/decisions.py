@@ -17,7 +17,7 @@ def _request(_params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 def _response(result: Any) -> Outcome:
     return Outcome(
-        response_id=text(extra(result, "id")),
+        response_id=extra(result, "id"),
         response_model=text(getattr(result, "model", None)),
         usage=read_usage(getattr(result, "usage", None)),
         reported_usage=getattr(result, "usage", None),

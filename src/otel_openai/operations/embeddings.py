@@ -25,7 +25,7 @@ def _response(result: Any) -> Outcome:
     usage = read_usage(reported)
     usage.pop(names.USAGE_OUTPUT, None)  # vLLM reports 0: an embedding has no output tokens
     return Outcome(
-        response_id=text(getattr(result, "id", None)),
+        response_id=getattr(result, "id", None),
         response_model=text(getattr(result, "model", None)),
         usage=usage,
         reported_usage=reported,

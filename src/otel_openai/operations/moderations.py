@@ -16,7 +16,7 @@ def _request(_params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 def _response(result: Any) -> Outcome:
     return Outcome(
-        response_id=text(getattr(result, "id", None)),
+        response_id=getattr(result, "id", None),
         response_model=text(getattr(result, "model", None)),
         error=body_error(result, answered=bool(getattr(result, "results", None))),
     )

@@ -55,14 +55,14 @@ def read_response(result: Any) -> Outcome:
         _count_tool_call(calls, item)
     status = getattr(result, "status", None)
     return Outcome(
-        response_id=text(getattr(result, "id", None)),
+        response_id=getattr(result, "id", None),
         response_model=text(getattr(result, "model", None)),
         finish_reasons=finish_reasons(result, status, has_calls=calls.count > 0),
         usage=read_usage(usage),
         reported_usage=usage,
         tool_calls=calls if isinstance(output, list) and status not in UNDER_WAY else None,
         service_tier=text(getattr(result, "service_tier", None)),
-        system_fingerprint=text(extra(result, "system_fingerprint")),
+        system_fingerprint=extra(result, "system_fingerprint"),
         error=_error(result, status),
     )
 

@@ -25,7 +25,7 @@ def _job(result: Any) -> Outcome:
     status = getattr(result, "status", None)
     failure: object = getattr(result, "error", None) or {}
     return Outcome(
-        response_id=text(getattr(result, "id", None)),
+        response_id=getattr(result, "id", None),
         response_model=text(getattr(result, "model", None)),
         error=failure if status == "failed" else body_error(result, answered=status is not None),
     )
