@@ -119,6 +119,11 @@ def error_of(body: Any) -> Any:
     return next((place["error"] for place in places if place.get("error")), unexplained)
 
 
+def seeds(choices: list[Any]) -> Attributes:
+    told = [str(choice["seed"]) for choice in choices if choice.get("seed") is not None]
+    return {"otel_openai.response.seeds": told or None}
+
+
 def of_choices(body: Any, *, may_call: bool) -> Attributes:
     choices = sorted(a_list(body.get("choices")), key=lambda choice: choice["index"])
     names = [
@@ -128,6 +133,7 @@ def of_choices(body: Any, *, may_call: bool) -> Attributes:
     ]
     reasons = [choice["finish_reason"] for choice in choices]
     told = {**whole(body), **usage(body.get("usage")), "gen_ai.response.finish_reasons": reasons or None}
+    told |= seeds(choices)
     return {**told, **tools(names)} if may_call and choices else told
 
 
@@ -190,6 +196,7 @@ def of_chunks(chunks: list[Any], *, may_call: bool) -> Attributes:
                 if name := call["function"].get("name"):
                     calls[index, call.get("id")] = name
     told["gen_ai.response.finish_reasons"] = [reasons[index] or "error" for index in sorted(reasons)]
+    told |= seeds([choice for chunk in chunks for choice in chunk["choices"]])
     return {**told, **counted, **tools(list(calls.values()))} if may_call else {**told, **counted}
 
 

@@ -46,7 +46,7 @@ DOCUMENTED: Body = {
             "message": {"role": "assistant", "content": "Whiskers is a name.", "tool_calls": []},
             "finish_reason": "stop",
             "logprobs": LOGPROBS,
-            "seed": 4_182_731_937,
+            "seed": 17_629_219_021_476_860_000,
         }
     ],
     "usage": USAGE,
@@ -61,6 +61,7 @@ TOLD: Attributes = {
     "openai.response.system_fingerprint": None,
     **TOLD_USAGE,
 }
+SEEDS: Attributes = {"otel_openai.response.seeds": ["17629219021476860000"]}
 
 
 async def test_every_field_has_its_place_or_is_content(api: Api, server: ScriptedServer, told: Told) -> None:
@@ -68,11 +69,11 @@ async def test_every_field_has_its_place_or_is_content(api: Api, server: Scripte
 
     answer = await api.chat()
 
-    assert told.attributes == chatted(server, TOLD)
+    assert told.attributes == chatted(server, TOLD, SEEDS)
     told_tokens = [told.attributes[f"gen_ai.usage.{kind}_tokens"] for kind in ("input", "output")]
     assert sum(told_tokens) == answer.usage.total_tokens
     wire = otlp(told)
-    for content in ("Whiskers", "Give me", "logprob", "4182731937", "1771000001"):
+    for content in ("Whiskers", "Give me", "logprob", "1771000001"):
         assert content.encode() not in wire, content
 
 
@@ -201,12 +202,20 @@ async def test_streamed_tool_calls_are_told_as_whole_ones(api: Api, server: Scri
 
 async def test_several_choices_in_a_stream_are_told_apart(api: Api, server: ScriptedServer, told: Told) -> None:
     pieces = [_chunk(str(index), index=index) for index in (0, 1, 2, 1, 0)]
-    ends = [_chunk(None, index=index, finish_reason=reason) for index, reason in ((2, "length"), (0, "stop"))]
-    server.reply(sse(*pieces, *ends, _chunk(None, index=1, finish_reason="error", usage=USAGE), DONE))
+    reasons = {2: "length", 0: "stop", 1: "error"}
+    ends = [_chunk(None, index=index, finish_reason=reason) for index, reason in reasons.items()]
+    for seed, end in enumerate(ends):
+        end["choices"][0]["seed"] = seed
+    ends[-1]["usage"] = USAGE
+    server.reply(sse(*pieces, *ends, DONE))
 
     await api.drain(await api.stream(max_tokens=200, n=3))
 
-    apart = {"gen_ai.request.choice.count": 3, "gen_ai.response.finish_reasons": ["stop", "error", "length"]}
+    apart = {
+        "gen_ai.request.choice.count": 3,
+        "gen_ai.response.finish_reasons": ["stop", "error", "length"],
+        "otel_openai.response.seeds": ["1", "2", "0"],
+    }
     failed = {"error.type": "provider_error", "otel_openai.stream.outcome": "error"}
     assert without_times(told) == chatted(server, TOLD, apart, _streamed(8), failed)
 

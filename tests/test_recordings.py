@@ -245,7 +245,7 @@ async def test_a_count_is_told_wherever_it_stands(api: Api, server: ScriptedServ
 # Nothing of a body is forgotten: what the expectations above do not read is listed, with the reason.
 
 READ = {
-    *("id", "model", "service_tier", "system_fingerprint", "choices.index", "choices.finish_reason"),
+    *("id", "model", "service_tier", "system_fingerprint", "choices.index", "choices.finish_reason", "choices.seed"),
     *(f"choices.{where}.tool_calls.function.name" for where in ("message", "delta")),
     *(f"response.{what}" for what in ("id", "model", "service_tier", "output.name")),
     *(f"{where}.{count}" for where in ("usage", "response.usage", "choices.usage", "x_groq.usage") for count in USAGE),

@@ -71,6 +71,7 @@ STREAM_OUTCOME: Final = "otel_openai.stream.outcome"
 STREAM_CHUNK_COUNT: Final = "otel_openai.stream.chunk.count"
 STREAM_MAX_CHUNK_GAP: Final = "otel_openai.stream.max_chunk_gap"
 SESSION_ID: Final = "otel_openai.session.id"
+RESPONSE_SEEDS: Final = "otel_openai.response.seeds"
 
 # HTTP facts and errors.
 HTTP_STATUS_CODE: Final = "http.response.status_code"

@@ -88,7 +88,7 @@ class Telemetry:
                 self.metrics = _metrics_for(meters)
                 self._found_metrics = True
                 self._recording = self._recording or self.metrics is not None
-            found_logs = not is_noop(self.config.logger_provider or looked_at[2])
+            found_logs = self.logger() is not None
             self._recording = self._recording or found_logs
             self._looked_at = looked_at
         is_wanted = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
@@ -130,7 +130,10 @@ class Telemetry:
     def logger(self) -> _logs.Logger | None:
         """The logger for events, if the app has a set-up for logs. Events are rare: it is looked up each time."""
         provider = self.config.logger_provider or _logs.get_logger_provider()
-        return None if is_noop(provider) else provider.get_logger(SCOPE, __version__, schema_url=SCHEMA_URL)
+        if is_noop(provider):
+            return None
+        logger = provider.get_logger(SCOPE, __version__, schema_url=SCHEMA_URL)
+        return None if is_noop(logger) else logger  # OTEL_SDK_DISABLED
 
 
 def _after_fork() -> None:

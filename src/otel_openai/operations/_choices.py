@@ -2,10 +2,11 @@
 
 from typing import TypeAlias
 
-from otel_openai._semconv import FINISH_ERROR, OTHER
-from otel_openai._values import MAX_ITEMS, text
+from otel_openai._semconv import FINISH_ERROR, OTHER, RESPONSE_SEEDS
+from otel_openai._values import MAX_ITEMS, AttributeValue, text
 
 MAX_CHOICES = 128  # what OpenAI allows for `n`
+_MAX_SEED = 2**64
 _MAX_NAMES = 128
 _MAX_OPEN_CALLS = 512
 
@@ -16,11 +17,12 @@ _CallKey: TypeAlias = tuple[int, int | str | None]  # choice; index, or id, or n
 class FinishReasons:
     """One finish reason a choice, by the choice's index; `error` where one was due and never came."""
 
-    __slots__ = ("by_index",)
+    __slots__ = ("by_index", "seeds")
 
     def __init__(self) -> None:
         self.by_index: dict[int, str | None] = {}
         """Reasons of the choices that were seen."""
+        self.seeds: dict[int, str] | None = None
 
     def choice(self, index: object, position: int) -> int:
         """Note that a choice exists, and return its key: its index, or its position where the index is none."""
@@ -37,6 +39,15 @@ class FinishReasons:
         """Note the reason that a choice has ended for, as the server spelled it."""
         if key in self.by_index and (spelled := text(reason, 64)) is not None:
             self.by_index[key] = spelled
+
+    def seeded(self, key: int, seed: object) -> None:
+        """Note the seed that a choice was generated with. Together's take 64 bits, one more than an attribute has."""
+        if type(seed) is int and 0 <= seed < _MAX_SEED and key in self.by_index:
+            self.seeds = {**(self.seeds or {}), key: str(seed)}
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """What few servers tell of their choices."""
+        return {RESPONSE_SEEDS: [seed for _, seed in sorted(self.seeds.items())]} if self.seeds else {}
 
     @property
     def complete(self) -> bool:

@@ -42,6 +42,8 @@ def _response(result: Any) -> Outcome:
         choice = fields(item)
         key = reasons.whole(choice.get("index"), position)
         reasons.finished(key, choice.get("finish_reason"))
+        if "seed" in choice:
+            reasons.seeded(key, choice["seed"])
         _add_tool_calls(calls, fields(choice.get("message")))
         usage = usage or choice.get("usage")  # Moonshot
         error = error or choice.get("error")  # OpenRouter
@@ -54,6 +56,7 @@ def _response(result: Any) -> Outcome:
         tool_calls=calls if reasons.by_index else None,
         service_tier=text(told.get("service_tier")),
         system_fingerprint=told.get("system_fingerprint"),
+        attributes=reasons.attributes(),
         error=body_error(result, answered=bool(reasons.by_index)) or _as_object(error) or reasons.error,
     )
 
@@ -152,6 +155,7 @@ class ChatObserver:
             output = self._delta(key, getattr(choice, "delta", None)) or output
             if (reason := getattr(choice, "finish_reason", None)) is not None:
                 self._reasons.finished(key, reason)
+                self._reasons.seeded(key, extra(choice, "seed"))
                 self._error = choice_error(choice) or self._error
             self._usage = extra(choice, "usage") or self._usage  # Moonshot
         self._look_around(chunk)
@@ -194,6 +198,7 @@ class ChatObserver:
             tool_calls=self._calls.calls if self._reasons.by_index else None,
             service_tier=text(self._tier),
             system_fingerprint=self._fingerprint,
+            attributes=self._reasons.attributes(),
             error=self._error or self._reasons.error,
             complete=self._reasons.complete,
         )

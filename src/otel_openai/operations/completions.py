@@ -64,6 +64,7 @@ class CompletionsObserver:
             reason = getattr(choice, "finish_reason", None)
             if reason is not None:
                 self._reasons.finished(key, reason)
+                self._reasons.seeded(key, extra(choice, "seed"))
                 self._usage = extra(choice, "usage") or self._usage
                 self._error = body_error(chunk, answered=True) or choice_error(choice) or self._error
         if output and not self._output:
@@ -80,6 +81,7 @@ class CompletionsObserver:
             usage=read_usage(self._usage),
             reported_usage=self._usage,
             system_fingerprint=self._fingerprint,
+            attributes=self._reasons.attributes(),
             error=self._error or self._reasons.error,
             complete=self._reasons.complete,
         )
