@@ -2,12 +2,13 @@
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
 import pytest
 import wrapt
+from openai import AsyncOpenAI, OpenAI
 from openai.resources.chat.completions import AsyncCompletions, Completions
 from opentelemetry.instrumentation.utils import unwrap
 
@@ -102,6 +103,34 @@ async def test_another_instrumentation_is_warned_of_once(
     assert warnings(caplog) == [WARNING % "tracer_of_others.openai"]
     assert other.calls == 3
     assert len(off.spans) == 3
+
+
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+async def test_one_that_wraps_what_sends_every_request_is_warned_of_once(
+    *,
+    first: str,
+    api: Api,
+    server: ScriptedServer,
+    telling: Callable[..., Told],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def seen(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        return wrapped(*args, **kwargs)
+
+    def install() -> None:
+        wrapper = wrapt.FunctionWrapper(client.request, of_module(seen, "tracer_of_requests.openai"))
+        monkeypatch.setattr(client, "request", wrapper)
+
+    client: Any = AsyncOpenAI if api.is_async else OpenAI
+    monkeypatch.setattr(_patching, "_warned", set[str]())
+    server.always(chat())
+    for install_one in [install, telling] if first == "theirs" else [telling, install]:
+        install_one()
+    for _ in range(2):
+        await api.chat()
+
+    assert warnings(caplog) == [WARNING % "tracer_of_requests.openai"]
 
 
 async def test_without_another_nobody_is_warned_of(

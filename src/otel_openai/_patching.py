@@ -118,10 +118,14 @@ def _is_gone(entry: _Patched) -> bool:
 
 @_guard.contained("looking for other instrumentations")
 def _look_above() -> None:
-    """Warn of those that have wrapped over us: they came later."""
+    """Warn of those that have wrapped over us, as they came later, and of those that wrap what sends every request."""
     for owner, method, wrapper, _ in _State.patched:
         outermost = owner.__dict__.get(method)
         if outermost is not wrapper and (other := foreign(outermost)) is not None:
+            _warn_of(other)
+    for client in map(vars(sys.modules["openai"]).get, ("OpenAI", "AsyncOpenAI")):
+        request = vars(client).get("request")  # the client's own is inherited
+        if request is not None and (other := foreign(request)) is not None:
             _warn_of(other)
 
 
