@@ -56,6 +56,10 @@ ASKED: dict[str, tuple[Body, Body]] = {
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}]},
         user({"type": "uri", "modality": "image", "uri": "https://x.example/a.png"}),
     ),
+    "a picture whose URL begins with spaces": (
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f" \ndata:image/png;base64,{PNG}"}}]},
+        user({"type": "blob", "modality": "image", "mime_type": "image/png", "content": PNG}),
+    ),
     "a small picture": (
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}]},
         user({"type": "blob", "modality": "image", "mime_type": "image/png", "content": PNG}),

@@ -16,6 +16,7 @@ from server import (
     chat_stream,
     choice,
     finish_chunk,
+    reasoning_item,
     response,
     response_stream,
     role_chunk,
@@ -188,3 +189,19 @@ async def test_endless_streams_are_told_within_bounds(
     exported = json.dumps(on_span(told)[OUTPUT])
     assert 8192 < len(exported) < KIB_64 * 1.1
     assert told.attributes[CUT] > 0
+
+
+async def test_what_is_never_told_takes_no_room(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="span")
+    begin, *rest = response_stream("Hel", "lo!")
+    sealed = [{**reasoning_item(), "id": f"rs_{number}", "encrypted_content": "x" * 10_000} for number in range(20)]
+    thoughts = [
+        {"type": "response.output_item.done", "output_index": 10 + number, "item": item}
+        for number, item in enumerate(sealed)
+    ]
+    server.reply(sse(begin, *thoughts, *rest[:-1]))  # the end, which carries everything, never comes
+
+    await api.drain(await api.call("responses.create", model="m", input="Hi", stream=True))
+
+    [answered] = on_span(told)[OUTPUT]
+    assert {"type": "text", "content": "Hello!"} in answered["parts"]

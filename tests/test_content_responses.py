@@ -57,13 +57,24 @@ async def test_secrets_of_tool_servers_are_never_told(api: Api, server: Scripted
     server.reply(response())
     tool = {"type": "mcp", "server_label": "wiki", "authorization": "Zyxwv", "headers": {"x": "Zyxwv"}}
 
-    await ask(api, tools=[tool])
+    found = [{"type": item, "call_id": "c", "tools": [tool]} for item in ("tool_search_output", "additional_tools")]
 
-    assert on_span(told)[TOOLS] == [{"type": "mcp", "name": "wiki"}]
+    await ask(api, tools=[tool], input=found)
+
+    wiki = [{"type": "mcp", "name": "wiki"}]
+    assert on_span(told)[TOOLS] == wiki
+    assert on_span(told)[INPUT] == [
+        message("tool", {"type": "tool_call_response", "id": "c", "response": wiki}),
+        message("assistant", {"type": "additional_tools"}),
+    ]
     assert b"Zyxwv" not in otlp(told)
 
 
 ITEMS: dict[str, tuple[Body, Body]] = {
+    "an item of a type that the conventions know otherwise": (
+        {"type": "text", "text": "Hi"},
+        message("assistant", {"type": "unknown", "content": {"type": "text", "text": "Hi"}}),
+    ),
     "a message": ({"role": "user", "content": "Hi"}, user("Hi")),
     "a message of parts": (
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},

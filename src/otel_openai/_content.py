@@ -234,6 +234,7 @@ class Writer:
         """What a URL stands for: the data in it, or the address."""
         if not isinstance(url, str) or not url:
             return None
+        url = url.lstrip()  # as everyone does who reads a URL
         if is_data_url(url):
             data, mime_type = from_data_url(url, self.limits.binary)
             return self.binary(modality, data, mime_type)

@@ -7,6 +7,7 @@ from otel_openai._plain import members
 
 _JOIN_AT = 256  # a short text is ten times as large as its characters: pieces are joined now and then
 _MAX_ITEMS = 1024
+_NEVER_TOLD = frozenset({"encrypted_content", "logprobs", "annotations"})  # so they take no room either
 
 
 class Room:
@@ -87,4 +88,4 @@ def clipped(value: Any, room: Room, depth: int = 8) -> Any:
     if isinstance(value, list):
         return [clipped(item, room, depth - 1) for item in cast("list[Any]", value)[:_MAX_ITEMS]]
     named = list(members(value).items())[:_MAX_ITEMS]
-    return {key: clipped(item, room, depth - 1) for key, item in named if item is not None}
+    return {key: clipped(item, room, depth - 1) for key, item in named if item is not None and key not in _NEVER_TOLD}

@@ -93,11 +93,31 @@ def content_parts(writer: Writer, kind: Kind, content: Any) -> Iterator[Part | N
 
 
 def unknown_part(writer: Writer, kind: Kind, told: _Fields) -> Part | None:
-    """A part of no known type: its type, and its fields as they are."""
+    """A part of no known type: its type, and its fields as they are, but for what is for the server alone."""
     if not told:
         return None
-    rest = {key: value for key, value in told.items() if key != "type"}
-    return {"type": short_text(told.get("type"), 64) or "unknown", "content": writer.structure(kind, rest)}
+    given = short_text(told.get("type"), 64)
+    of_type = "unknown" if given is None or given in _TAKEN else given
+    left_out = ("encrypted_content", "type" if given == of_type else None)
+    rest = {key: value for key, value in told.items() if key not in left_out and value is not None}
+    return {"type": of_type, "content": writer.structure(kind, rest)}
+
+
+# What the conventions have a shape for, which these have not.
+_TAKEN = frozenset(
+    {
+        "text",
+        "reasoning",
+        "tool_call",
+        "tool_call_response",
+        "server_tool_call",
+        "server_tool_call_response",
+        "blob",
+        "file",
+        "uri",
+        "compaction",
+    }
+)
 
 
 def _text(field: str, of_type: str = "text") -> "_Tell":

@@ -48,7 +48,8 @@ def item_parts(writer: Writer, kind: Kind, told: _Fields) -> Iterator[Part | Non
     item_type = short_text(told.get("type"), 64) or "message"
     if item_type.endswith("_output"):
         call_id = told.get("call_id") or told.get("id")
-        yield tool_result(writer, call_id, told.get("output") or told.get("result") or told.get("tools"))
+        found = list(tool_definitions(writer, told.get("tools"))) or None  # they may hold tokens of servers
+        yield tool_result(writer, call_id, told.get("output") or told.get("result") or found)
     elif item_type in _BY_SERVER:
         yield from _server_tool(writer, told, item_type)
     else:
@@ -96,8 +97,7 @@ def _reference(writer: Writer, kind: Kind, told: _Fields) -> Iterator[Part | Non
 
 
 def _unknown(writer: Writer, kind: Kind, told: _Fields) -> Iterator[Part | None]:
-    rest = {key: value for key, value in told.items() if key not in ("type", "encrypted_content") and value is not None}
-    yield {"type": short_text(told.get("type"), 64), "content": writer.structure(kind, rest)}
+    yield unknown_part(writer, kind, told)
 
 
 _ITEMS: Mapping[str, _Tell] = {
