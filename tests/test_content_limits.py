@@ -165,6 +165,23 @@ async def test_every_choice_keeps_its_message(api: Api, server: ScriptedServer, 
     assert answered[-1]["parts"] == [{"type": "omitted", "name": "omitted"}]
 
 
+@pytest.mark.parametrize(("size", "kept"), [(KIB_64, 128), (4096, None)])
+@pytest.mark.parametrize("text", ["x" * 2000, "\x00" * 600], ids=["plain", "escaped"])
+async def test_many_choices_are_bounded_too(
+    api: Api, server: ScriptedServer, telling: Telling, *, text: str, size: int, kept: int | None
+) -> None:
+    told = telling(capture_content="span", max_content_size=size)
+    server.reply(chat(choices=[choice(text, index=index) for index in range(128)]))
+
+    await api.chat()
+
+    assert size / 2 < len(told.attributes[OUTPUT].encode()) <= size
+    answered = on_span(told)[OUTPUT]
+    left_out = answered[-1]["parts"][0].get("messages", 0)
+    assert len(answered) - bool(left_out) + left_out == 128
+    assert kept is None or (len(answered), left_out) == (kept, 0)
+
+
 @pytest.mark.parametrize("kind", ["content", "reasoning", "calls", "one call", "choices", "responses"])
 async def test_endless_streams_are_told_within_bounds(
     api: Api, server: ScriptedServer, telling: Telling, kind: str

@@ -25,6 +25,8 @@ Message: TypeAlias = dict[str, Any]
 MARGIN = 4096
 _LOOK_AHEAD = 16  # characters that may belong to the one before a cut
 _LEAST = 256  # bytes; in less, no part says anything
+_MESSAGE = 128  # bytes of a message that says nothing
+_OMITTED = {"type": "omitted", "name": "omitted"}  # a definition of a tool must have a name
 _MIME_TYPE = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
 _redacting = ContextVar("otel_openai_redacting", default=False)
 _RESERVED = 192  # bytes, for what marks the places where parts or messages were left out
@@ -115,10 +117,24 @@ class Writer:
         if written:
             self.attributes[name] = written[::-1]
 
-    def choices(self, name: str, items: Iterable[Any], tell: Callable[["Writer", Any], Message]) -> None:
-        """Write every message, in order, one a choice. Past the room they say nothing."""
+    def choices(self, name: str, items: Sequence[Any], tell: Callable[["Writer", Any], Message]) -> None:
+        """Write every message, in order, one a choice: there is room for each, but perhaps not for what it says.
+
+        Where there are so many that even that is too much, the last ones are left out.
+        """
         self._begin()
-        if written := [tell(self, item) for item in items]:
+        share = _MESSAGE if len(items) * _MESSAGE < self._left else 0
+        self._left -= share * len(items)
+        written: list[Any] = []
+        for position, item in enumerate(items):
+            self._left += share
+            message = tell(self, item)
+            if self._left < 0:
+                self.cut += 1
+                written.append({"role": "assistant", "parts": [{"type": "omitted", "messages": len(items) - position}]})
+                break
+            written.append(message)
+        if written:
             self.attributes[name] = written
 
     def parts(self, name: str, parts: Iterable[Part | None]) -> None:
@@ -150,7 +166,8 @@ class Writer:
                 continue
             if self._left < _LEAST:
                 self.cut += 1
-                yield {"type": "omitted", "name": "omitted"}  # a definition of a tool must have a name
+                self._left -= size(_OMITTED)
+                yield _OMITTED
                 return
             needed = size(part)
             if needed > self._left:
@@ -179,7 +196,7 @@ class Writer:
             self.cut += 1
         if part.get("type") == "blob":
             return Binary.of(part["content"]).part(part["modality"], part.get("mime_type"), whole=False)
-        return {"type": "omitted", "name": part.get("type", "omitted")}
+        return {"type": "omitted", "name": part.get("type", "omitted")[:32]}
 
     def text(self, kind: Kind, value: object) -> str | None:
         """A piece of text, redacted and cut; None for what is none, is empty, or was dropped."""
