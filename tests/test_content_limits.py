@@ -222,3 +222,17 @@ async def test_what_is_never_told_takes_no_room(api: Api, server: ScriptedServer
 
     [answered] = on_span(told)[OUTPUT]
     assert {"type": "text", "content": "Hello!"} in answered["parts"]
+
+
+async def test_a_message_that_does_not_fit_at_all_is_counted(
+    api: Api, server: ScriptedServer, telling: Telling
+) -> None:
+    told = telling(capture_content="span", max_content_size=1024)
+    server.reply(chat())
+
+    await api.chat(
+        messages=[{"role": "user", "content": "Hi", "name": "\x00" * 200}, {"role": "user", "content": "Ho"}]
+    )
+
+    assert on_span(told)[INPUT] == [message("system", {"type": "omitted", "messages": 1}), user("Ho")]
+    assert told.attributes[CUT] >= 1

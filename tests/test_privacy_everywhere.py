@@ -1,4 +1,7 @@
-"""Every operation of the table, with a mark in every text that is asked or answered: none leaves the process."""
+"""Every operation of the table, with a mark in every text that is asked or answered: none leaves the process.
+
+Neither without content, nor with content and a redactor that knows the marks.
+"""
 
 import contextlib
 import json
@@ -98,6 +101,23 @@ def left(told: Told, logged: pytest.LogCaptureFixture) -> str:
     """Everything that left the process, in lower case."""
     ours = [record.getMessage() for record in logged.records if record.name.startswith("otel_openai")]
     return otlp(told).decode("latin-1").lower() + "\n".join(ours).lower()
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "without content": {},
+    "redacted": {
+        "capture_content": "both",
+        "capture_tool_schemas": True,
+        "error_messages": True,
+        "redact": lambda _, text: text.replace(PLANTED, "gone"),  # pyright: ignore[reportUnknownLambdaType, reportUnknownMemberType]
+    },
+}
+
+
+@pytest.fixture(params=OPTIONS)
+def told(request: pytest.FixtureRequest, telling: Callable[..., Told]) -> Told:
+    """Content is off, or every piece of it has to go through a redactor."""
+    return telling(**OPTIONS[request.param])
 
 
 @pytest.fixture

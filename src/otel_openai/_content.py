@@ -107,13 +107,14 @@ class Writer:
         written: list[Any] = []
         self._begin()
         for position in range(len(items) - 1, -1, -1):
-            if self._left < _LEAST:
-                self.cut += 1
-                written.append({"role": "system", "parts": [{"type": "omitted", "messages": position + 1}]})
-                break
-            message = tell(self, items[position])
-            if message is not None and self._left >= 0:
-                written.append(message)
+            if self._left >= _LEAST:
+                message = tell(self, items[position])
+                if self._left >= 0:
+                    written.extend([] if message is None else [message])
+                    continue
+            self.cut += 1
+            written.append({"role": "system", "parts": [{"type": "omitted", "messages": position + 1}]})
+            break
         if written:
             self.attributes[name] = written[::-1]
 
