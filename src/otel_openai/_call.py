@@ -359,23 +359,30 @@ def is_suppressed(context: Context) -> bool:
     return any(map(context.get, _SUPPRESSED))
 
 
-def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dict[str, Any]) -> Call | None:
+def begin(
+    telemetry: Telemetry, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Call | None:
     """Begin a call, unless instrumentation is suppressed in the caller's context.
 
     Args:
         telemetry: Where it is told.
         operation: The API that is called.
-        resource: The client's resource whose method is called.
-        params: The arguments of the app, neither changed nor iterated.
+        instance: The client's resource whose method is called; None where it is the first argument.
+        args: The arguments that the app gave by position, neither changed nor iterated; so are the others.
+        kwargs: Those that it gave by name.
     """
     try:
         caller = get_current()
         if caller and is_suppressed(caller):
             return None
-        body = params.get("extra_body")
+        if args:
+            if instance is None:  # another tool's wrapper calls ours as a plain function
+                instance, args = args[0], args[1:]
+            kwargs = {**dict(zip(operation.positional, args, strict=False)), **kwargs}
+        body = kwargs.get("extra_body")
         if isinstance(body, dict):
-            params = {**params, **body}  # the client lets it win over the arguments
-        return Call(telemetry, operation, telemetry.servers.of(resource._client), params, context=caller)
+            kwargs = {**kwargs, **body}  # the client lets it win over the arguments
+        return Call(telemetry, operation, telemetry.servers.of(instance._client), kwargs, context=caller)
     except Exception:
         _guard.contain("starting a span")
         return None
