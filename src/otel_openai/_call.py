@@ -42,6 +42,16 @@ class StreamFacts:
     max_gap: float | None = None
     """Seconds."""
 
+    def describe(self, attributes: dict[str, AttributeValue], started: float) -> None:
+        """Add the span attributes of a stream whose request began at a `perf_counter`, seconds."""
+        attributes[names.STREAM_OUTCOME] = self.outcome
+        if self.chunks is not None:
+            attributes[names.STREAM_CHUNK_COUNT] = self.chunks
+        if self.first_at is not None:
+            attributes[names.RESPONSE_TIME_TO_FIRST_CHUNK] = self.first_at - started
+        if self.max_gap is not None:
+            attributes[names.STREAM_MAX_CHUNK_GAP] = self.max_gap
+
 
 class Call:
     """One request."""
@@ -291,24 +301,9 @@ class Call:
 
     def _describe(self, outcome: Outcome, problem: _errors.Problem | None, stream: StreamFacts | None) -> None:
         attributes = self.http.attributes()
-        attributes.update(outcome.usage)
-        attributes.update(outcome.attributes)
-        for name, value in (
-            (names.RESPONSE_ID, text(outcome.response_id)),
-            (names.RESPONSE_MODEL, outcome.response_model),
-            (names.RESPONSE_SERVICE_TIER, outcome.service_tier),
-            (names.RESPONSE_SYSTEM_FINGERPRINT, text(outcome.system_fingerprint)),
-        ):
-            if value is not None:
-                attributes[name] = value
-        if outcome.finish_reasons:
-            attributes[names.RESPONSE_FINISH_REASONS] = outcome.finish_reasons
-        if (calls := outcome.tool_calls) is not None:
-            attributes[names.TOOL_CALL_COUNT] = calls.count
-            if calls.names:
-                attributes[names.TOOL_CALL_NAMES] = calls.names
+        outcome.describe(attributes)
         if stream is not None:
-            self._describe_stream(attributes, stream)
+            stream.describe(attributes, self._started)
         if problem is not None:
             attributes[names.ERROR_TYPE] = problem.error_type
         try:
@@ -328,15 +323,6 @@ class Call:
             return
         if details is not None:
             self._emit(names.EVENT_DETAILS, SeverityNumber.DEBUG, details)
-
-    def _describe_stream(self, attributes: dict[str, AttributeValue], stream: StreamFacts) -> None:
-        attributes[names.STREAM_OUTCOME] = stream.outcome
-        if stream.chunks is not None:
-            attributes[names.STREAM_CHUNK_COUNT] = stream.chunks
-        if stream.first_at is not None:
-            attributes[names.RESPONSE_TIME_TO_FIRST_CHUNK] = stream.first_at - self._started
-        if stream.max_gap is not None:
-            attributes[names.STREAM_MAX_CHUNK_GAP] = stream.max_gap
 
     def _tell(self, problem: _errors.Problem) -> None:
         """Say what went wrong: in the status of the span, and in an event."""
@@ -373,23 +359,30 @@ def is_suppressed(context: Context) -> bool:
     return any(map(context.get, _SUPPRESSED))
 
 
-def begin(telemetry: Telemetry, operation: Operation, resource: Any, params: dict[str, Any]) -> Call | None:
+def begin(
+    telemetry: Telemetry, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Call | None:
     """Begin a call, unless instrumentation is suppressed in the caller's context.
 
     Args:
         telemetry: Where it is told.
         operation: The API that is called.
-        resource: The client's resource whose method is called.
-        params: The arguments of the app, neither changed nor iterated.
+        instance: The client's resource whose method is called; None where it is the first argument.
+        args: The arguments that the app gave by position, neither changed nor iterated; so are the others.
+        kwargs: Those that it gave by name.
     """
     try:
         caller = get_current()
         if caller and is_suppressed(caller):
             return None
-        body = params.get("extra_body")
+        if args:
+            if instance is None:  # another tool's wrapper calls ours as a plain function
+                instance, args = args[0], args[1:]
+            kwargs = {**dict(zip(operation.positional, args, strict=False)), **kwargs}
+        body = kwargs.get("extra_body")
         if isinstance(body, dict):
-            params = {**params, **body}  # the client lets it win over the arguments
-        return Call(telemetry, operation, telemetry.servers.of(resource._client), params, context=caller)
+            kwargs = {**kwargs, **body}  # the client lets it win over the arguments
+        return Call(telemetry, operation, telemetry.servers.of(instance._client), kwargs, context=caller)
     except Exception:
         _guard.contain("starting a span")
         return None

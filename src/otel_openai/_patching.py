@@ -152,20 +152,12 @@ def _current() -> Telemetry | None:
     return telemetry
 
 
-def _resource_and_params(
-    operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, dict[str, Any]]:
-    if instance is None and args:  # another tool's wrapper calls ours as a plain function
-        instance, args = args[0], args[1:]
-    return instance, ({**dict(zip(operation.positional, args, strict=False)), **kwargs} if args else kwargs)
-
-
 def _sync(operation: Operation) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         telemetry = _current()
         if telemetry is None:
             return wrapped(*args, **kwargs)
-        call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
+        call = begin(telemetry, operation, instance, args, kwargs)
         if call is None:
             return wrapped(*args, **kwargs)
         sent = kwargs
@@ -208,7 +200,7 @@ def _refused(
     """Tell of a call that has failed at once, for its arguments: there is nothing to be awaited or entered."""
     telemetry = _current()
     if telemetry is not None:
-        call = begin(telemetry, operation, *_resource_and_params(operation, instance, args, kwargs))
+        call = begin(telemetry, operation, instance, args, kwargs)
         if call is not None:
             call.failed(error)
 
@@ -246,8 +238,7 @@ async def _await(
     unawaited: _Unawaited, operation: Operation, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     telemetry = _current()
-    resource, params = _resource_and_params(operation, instance, args, kwargs)
-    call = begin(telemetry, operation, resource, params) if telemetry is not None else None
+    call = begin(telemetry, operation, instance, args, kwargs) if telemetry is not None else None
     if call is None:
         return await unawaited.coroutine
     reaper.stand_by()

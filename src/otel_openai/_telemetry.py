@@ -62,7 +62,7 @@ class Telemetry:
         self._recording = False  # some signal has an implementation
         self._found_traces = False
         self._found_metrics = False
-        self._looked_at: tuple[object, ...] | None = None  # the global providers, when something was missing
+        self._looked_at: tuple[object, object] | None = None  # the global providers, when something was missing
 
     def ready(self) -> bool:
         """Look for what is still missing; True when there is anything to record with."""
@@ -74,7 +74,8 @@ class Telemetry:
         return self._recording
 
     def _look(self) -> None:
-        looked_at = trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
+        # Each costs a look at the environment: a logs pipeline is looked for with the first call, and with the others.
+        looked_at = trace.get_tracer_provider(), metrics.get_meter_provider()
         if looked_at == self._looked_at:  # no set-up has come since: there is nothing new to be found
             return
         with self._lock:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from otel_openai import _semconv as names
 from otel_openai._content import Limits, Writer
-from otel_openai._values import AttributeValue
+from otel_openai._values import AttributeValue, text
 from otel_openai.operations._choices import ToolCalls
 
 
@@ -34,6 +35,25 @@ class Outcome:
     """The error object of a body that came with HTTP 200, or the body itself where it is no answer at all."""
     complete: bool = True
     """False where a stream has ended before the server said how the answer ended."""
+
+    def describe(self, attributes: dict[str, AttributeValue]) -> None:
+        """Add the span attributes."""
+        attributes.update(self.usage)
+        attributes.update(self.attributes)
+        if (response_id := text(self.response_id)) is not None:
+            attributes[names.RESPONSE_ID] = response_id
+        if self.response_model is not None:
+            attributes[names.RESPONSE_MODEL] = self.response_model
+        if self.service_tier is not None:
+            attributes[names.RESPONSE_SERVICE_TIER] = self.service_tier
+        if (fingerprint := text(self.system_fingerprint)) is not None:
+            attributes[names.RESPONSE_SYSTEM_FINGERPRINT] = fingerprint
+        if self.finish_reasons:
+            attributes[names.RESPONSE_FINISH_REASONS] = self.finish_reasons
+        if (calls := self.tool_calls) is not None:
+            attributes[names.TOOL_CALL_COUNT] = calls.count
+            if calls.names:
+                attributes[names.TOOL_CALL_NAMES] = calls.names
 
 
 class Observer(Protocol):
