@@ -93,11 +93,8 @@ class Telemetry:
             self._recording = self._recording or found_logs
             self._looked_at = looked_at
         is_wanted = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
-        if (
-            is_wanted
-            and not (self._found_traces or self._found_metrics or found_logs)
-            and _hinted.acquire(blocking=False)
-        ):
+        found = self._found_traces or self._found_metrics or found_logs
+        if is_wanted and not found and _hinted.acquire(blocking=False):
             _log.warning(
                 "A request was made and nothing recorded: no OpenTelemetry SDK is configured. To see requests in the "
                 "terminal, call otel_openai.instrument(export='console'); to send them to a collector or Jaeger, "
