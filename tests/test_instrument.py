@@ -281,7 +281,7 @@ async def test_a_disabled_sdk_leaves_calls_alone(
 
     await api.chat(messages=MESSAGES)
     stream = await api.stream()
-    assert not {"close", "aclose"} & set(vars(stream.response))
+    assert not {"close", "aclose"} & set(stream.response.__dict__)
     await api.drain(stream)
 
     assert disabled.spans == off.spans == []
