@@ -61,7 +61,6 @@ class Call:
         "_content",
         "_context",
         "_key",
-        "_model",
         "_once",
         "_span",
         "_started",
