@@ -10,6 +10,7 @@ import pytest
 import wrapt
 from openai import AsyncOpenAI, OpenAI
 from openai.resources.chat.completions import AsyncCompletions, Completions
+from openai.resources.embeddings import Embeddings
 from opentelemetry.instrumentation.utils import unwrap
 
 import otel_openai
@@ -131,6 +132,21 @@ async def test_one_that_wraps_what_sends_every_request_is_warned_of_once(
         await api.chat()
 
     assert warnings(caplog) == [WARNING % "tracer_of_requests.openai"]
+
+
+def test_one_of_several_modules_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, telling: Callable[..., Told], caplog: pytest.LogCaptureFixture
+) -> None:
+    def seen(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        return wrapped(*args, **kwargs)
+
+    modules: list[tuple[str, Any]] = [("of_others.chats", Completions), ("of_others.vectors", Embeddings)]
+    for module, owner in modules:
+        monkeypatch.setattr(owner, "create", wrapt.FunctionWrapper(owner.create, of_module(seen, module)))
+    monkeypatch.setattr(_patching, "_warned", set[str]())
+    telling()
+
+    assert warnings(caplog) == [WARNING % "of_others.chats"]
 
 
 async def test_without_another_nobody_is_warned_of(

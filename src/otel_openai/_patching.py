@@ -130,8 +130,9 @@ def _look_above() -> None:
 
 
 def _warn_of(other: str) -> None:
-    if other not in _warned:
-        _warned.add(other)
+    package = other.rpartition(".")[0] or other
+    if package not in _warned:  # some have a module for each API
+        _warned.add(package)
         with contextlib.suppress(Exception):  # a log handler that raises
             _log.warning(
                 "%s instruments the openai client too: every request is told twice. Switch one of them off.", other
