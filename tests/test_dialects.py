@@ -47,6 +47,7 @@ def _answer(
 
 
 _TOGETHER = ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "oBZ7c1p-4YNCb4-98c5")
+_SEEDS = {"otel_openai.response.seeds": ["4182731937"]}
 _VLLM = ("Qwen/Qwen3-8B", "chatcmpl-ad60c427f89b2132")
 _VLLM_STREAM = ("Qwen/Qwen3-8B", "chatcmpl-9e36fda39ce3ac57")
 _VLLM_FINGERPRINT = "vllm-0.32.0-56e8dadf"
@@ -71,7 +72,7 @@ def _llamacpp(**fields: Any) -> Attributes:
 
 
 CHAT: dict[str, Attributes] = {
-    "hosted.together_chat": {**_answer(*_TOGETHER, reasons=["eos"], fingerprint=None), **_usage(9, 12)},
+    "hosted.together_chat": {**_answer(*_TOGETHER, reasons=["eos"], fingerprint=None), **_usage(9, 12), **_SEEDS},
     "hosted.deepseek_chat": {**_answer("deepseek-reasoner"), **_usage(100, 12, cached=64, reasoning=7)}
     | {"gen_ai.usage.audio.output_tokens": 0},
     "hosted.openrouter_error_body": {"error.type": "provider_error"},
@@ -102,7 +103,12 @@ _CUT = ["error"]
 
 CHAT_STREAMS: dict[str, Attributes] = {
     "hosted.azure_stream": {**_answer(tier="default"), **_OPENAI_USAGE, CHUNKS: 6},
-    "hosted.together_stream": {**_answer(*_TOGETHER, reasons=["eos"], fingerprint=None), **_usage(9, 12), CHUNKS: 3},
+    "hosted.together_stream": {
+        **_answer(*_TOGETHER, reasons=["eos"], fingerprint=None),
+        **_usage(9, 12),
+        **_SEEDS,
+        CHUNKS: 3,
+    },
     "hosted.groq_stream": {**_answer("llama-3.3-70b-versatile"), **_usage(9, 12), CHUNKS: 3},
     "hosted.groq_stopped": {
         **_answer("llama-3.3-70b-versatile", reasons=_CUT),
