@@ -1,10 +1,12 @@
 """Hooks of the user's and handlers of logs may do what they like: the app's calls go on."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+import wrapt
 from opentelemetry.trace import Span
 
 import otel_openai
@@ -198,3 +200,54 @@ async def test_a_hook_may_make_calls(api: Api, server: ScriptedServer, told_by: 
 
     assert sorted(span.name for span in told.spans) == ["chat gpt-4o-mini", "embeddings e"]
     assert all(attributes_of(span)["http.response.status_code"] == 200 for span in told.spans)
+
+
+def given_more(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that calls what it decorates with an argument of its own."""
+
+    @functools.wraps(function)
+    def decorated(*args: Any) -> Any:
+        return function("blue", *args)
+
+    return decorated
+
+
+def given_more_to_a_method(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def decorated(self: object, *args: Any) -> Any:
+        return function(self, "blue", *args)
+
+    return decorated
+
+
+@wrapt.decorator
+def given_more_too(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+    return wrapped("blue", *args, **kwargs)
+
+
+def of_a_team(team: str, span: Span, arguments: object) -> None:
+    del arguments
+    span.set_attribute("app.team", team)
+
+
+class OfATeam:
+    """A hook whose method is decorated."""
+
+    @given_more_to_a_method
+    def __call__(self, team: str, span: Span, arguments: object) -> None:
+        of_a_team(team, span, arguments)
+
+
+HOOKS = {"function": given_more(of_a_team), "wrapt": given_more_too(of_a_team), "object": OfATeam()}
+
+
+@pytest.mark.parametrize("hook", HOOKS.values(), ids=HOOKS)
+async def test_a_hook_takes_what_its_decorator_takes(
+    hook: Any, api: Api, server: ScriptedServer, told_by: Callable[..., Told]
+) -> None:
+    _guard.reraise = True
+    told = told_by(request_hook=hook)
+    server.reply(chat())
+    await api.chat()
+
+    assert told.attributes["app.team"] == "blue"

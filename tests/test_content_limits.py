@@ -236,3 +236,25 @@ async def test_a_message_that_does_not_fit_at_all_is_counted(
 
     assert on_span(told)[INPUT] == [message("system", {"type": "omitted", "messages": 1}), user("Ho")]
     assert told.attributes[CUT] >= 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "told_as"),
+    [
+        ("https://images.test/", {"type": "uri", "uri": "https://ima… [99990 characters cut]"}),
+        ("data:image/jpeg;base64,", {"type": "omitted"}),
+    ],
+)
+async def test_a_url_of_a_stream_that_was_not_kept_whole_is_not_told_as_whole(
+    api: Api, server: ScriptedServer, telling: Telling, scheme: str, told_as: dict[str, str]
+) -> None:
+    told = telling(capture_content="span", max_content_length=11)
+    begin, *_ = response_stream()
+    shown = {"type": "input_image", "image_url": scheme.ljust(100_001, "A")}
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [shown]}
+    server.reply(sse(begin, {"type": "response.output_item.done", "output_index": 0, "item": item}))
+
+    await api.drain(await api.call("responses.create", model="m", input="Hi", stream=True))
+
+    [answered] = on_span(told)[OUTPUT]
+    assert answered["parts"] == [{**told_as, "modality": "image"}]

@@ -177,7 +177,7 @@ class Around:
     """What a tool gives the app in place of the client's stream: an object of its own, with the stream in it."""
 
     def __init__(self, stream: Any) -> None:
-        self.began = 0.0
+        self._iterator = iter(())  # what it reads ahead
         self.stream = stream
 
     def parse(self) -> Any:
@@ -227,10 +227,11 @@ async def test_a_stream_that_a_tool_has_put_something_around_is_told_as_one(
 
 
 class OwnStream:
-    """What a tool gives the app in place of the client's stream: it looks like one, and has no response."""
+    """What a tool gives the app in place of the client's stream: it looks like one, and has another response."""
 
     def __init__(self, inner: Any) -> None:
         self._iterator = iter(inner)
+        self.response = None
 
     def __iter__(self) -> Iterator[Any]:
         return self._iterator

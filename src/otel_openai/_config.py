@@ -85,8 +85,10 @@ def _takes(hook: object, count: int) -> bool:
     """Whether the app's function can be called with so many arguments. Where nothing says how many, it is believed."""
     if not callable(hook) or iscoroutinefunction(hook) or iscoroutinefunction(type(hook).__call__):
         return False
+    if hasattr(hook, "__wrapped__"):  # a decorator may give it more arguments than it takes itself
+        return True
     try:
-        parameters = signature(hook)
+        parameters = signature(hook, follow_wrapped=False)
     except (TypeError, ValueError):
         return True
     try:

@@ -252,9 +252,11 @@ class Writer:
         """What a URL stands for: the data in it, or the address."""
         if not isinstance(url, str) or not url:
             return None
-        url = url.lstrip()  # as everyone does who reads a URL
-        if is_data_url(url):
-            data, mime_type = from_data_url(url, self.limits.binary)
+        stripped = url.lstrip()  # as everyone does who reads a URL
+        if is_data_url(stripped):
+            if isinstance(url, Clipped):  # its end is not here to be hashed
+                return {"type": "omitted", "modality": modality}
+            data, mime_type = from_data_url(stripped, self.limits.binary)
             return self.binary(modality, data, mime_type)
         address = self.text(kind, url)
         return None if address is None else {"type": "uri", "modality": modality, "uri": address}

@@ -8,7 +8,7 @@ The stream stays the client's own object. Three things are hooked on it: `_itera
 import math
 import sys
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Generator, Iterator
 from time import perf_counter
 from types import FrameType
 from typing import Any, Protocol
@@ -185,7 +185,8 @@ class Closable(Protocol):
 
 def is_stream(result: object) -> bool:
     """True for a Stream or AsyncStream. A model is not asked by hasattr: it searches long before it fails."""
-    return "_iterator" in getattr(result, "__dict__", ())
+    own: Container[object] = getattr(result, "__dict__", ())
+    return "_iterator" in own and "response" in own
 
 
 def observe_answer(call: Call, answer: Any) -> None:
