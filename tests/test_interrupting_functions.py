@@ -12,8 +12,9 @@ from exported import otlp
 from otel_openai import _guard
 from programs import entered
 from server import ScriptedServer, chat, chat_stream, chat_usage, error_reply, sse
+from server.realtime import realtime_transcription
 from server.sockets import Await, SocketServer
-from spoken import RESPONSES, Spoken, cases
+from spoken import REALTIME, RESPONSES, Line, Spoken, cases
 from support import Api, Told, attributes_of, collect
 
 Telling = Callable[..., Told]
@@ -172,6 +173,18 @@ async def test_a_response_over_websocket_ends_all_the_same(
 
     once_told(told)
     assert told.attributes["otel_openai.stream.outcome"] == "completed"
+
+
+async def test_a_transcription_ends_all_the_same(talker: Api, sockets: SocketServer, telling: Telling) -> None:
+    told = telling(response_hook=Stopping(KeyboardInterrupt))
+    sockets.script(realtime_transcription())
+
+    async with entered(REALTIME.connect(talker)) as connection:
+        with pytest.raises(KeyboardInterrupt):
+            await Line(connection).recv()
+
+    once_told(told)
+    assert usage(told) == (14, 14)
 
 
 async def test_the_thread_that_ends_what_was_dropped_goes_on(
