@@ -190,6 +190,14 @@ ENDS: dict[str, tuple[list[Body], Attributes]] = {
         [session_event("failed", error="Zyxwv")],
         {**NOT_COUNTED, "gen_ai.response.finish_reasons": ["error"], "error.type": "provider_error"},
     ),
+    "the session fails before its turn": (
+        [session_event("failed"), turn_event("failed", error=FAILED)],
+        {
+            "gen_ai.response.finish_reasons": ["error"],
+            "error.type": "context_length_exceeded",
+            "otel_openai.stream.chunk.count": 9,
+        },
+    ),
     "idle without an end": ([], {**NOT_COUNTED, "otel_openai.stream.chunk.count": 7}),
     "no id": ([turn_event("completed", id=None)], NOT_COUNTED),
 }
@@ -235,6 +243,10 @@ LEFT: dict[str, tuple[list[Body], Attributes]] = {
             "gen_ai.response.finish_reasons": ["budget_reached"],
             "otel_openai.stream.outcome": "completed",
         },
+    ),
+    "out of budget in the turn": (
+        [*turn_stream()[:4], session_event("budget_reached")],
+        {"gen_ai.response.finish_reasons": ["budget_reached"], "otel_openai.stream.outcome": "completed"},
     ),
     "in a second turn": (
         [*turn_stream(), turn_event("created", id="turn_2")],
@@ -346,6 +358,17 @@ async def test_absurd_numbers_add_up_to_what_can_be_told(api: Api, server: Scrip
 
     assert told.attributes["gen_ai.usage.input_tokens"] == 2**63 - 1
     assert told.attributes["gen_ai.usage.output_tokens"] == 300
+    assert len(told.attributes["gen_ai.response.finish_reasons"]) == 128
+
+
+@pytest.mark.parametrize("end", ["failed", "budget_reached"])
+async def test_a_session_that_ends_absurdly_often_is_bounded(
+    api: Api, server: ScriptedServer, told: Told, end: str
+) -> None:
+    turns = [(turn_event("created", id=f"turn_{number}"), session_event(end)) for number in range(300)]
+
+    await watch(api, server, *(event for turn in turns for event in turn))
+
     assert len(told.attributes["gen_ai.response.finish_reasons"]) == 128
 
 

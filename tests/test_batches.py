@@ -129,6 +129,21 @@ async def test_what_is_remembered_is_bounded(
     assert told.total("gen_ai.client.inference.usage.input_tokens") == 10 * 900
 
 
+async def test_what_is_remembered_too_much_is_forgotten(
+    api: Api, server: ScriptedServer, batch_id: str, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that make room at the same time may want to forget the same batch, and leave one more than there is."""
+    names = [f"{batch_id}_{number}" for number in range(10)]
+    server.reply(*map(finished, names))
+
+    for name in names:
+        monkeypatch.setattr(_once, "_MAX_SEEN", 3 if name == names[-1] else 10)
+        await api.call("batches.retrieve", name)
+
+    assert len(_once._seen) == 3
+    assert len(told.spans) == 10
+
+
 async def test_threads_count_a_batch_once(server: ScriptedServer, told: Told, batch_id: str) -> None:
     server.always(json_reply(finished(batch_id)))
     barrier = threading.Barrier(8)

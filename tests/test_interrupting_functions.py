@@ -6,14 +6,16 @@ from typing import Any
 
 import openai
 import pytest
+from websockets.exceptions import ConnectionClosedOK
 
 from content import CONTENT, DETAILS
 from exported import otlp
 from otel_openai import _guard
-from programs import entered
+from programs import entered, settle
 from server import ScriptedServer, chat, chat_stream, chat_usage, error_reply, sse
+from server.realtime import realtime_transcription
 from server.sockets import Await, SocketServer
-from spoken import RESPONSES, Spoken, cases
+from spoken import REALTIME, RESPONSES, Line, Spoken, cases
 from support import Api, Told, attributes_of, collect
 
 Telling = Callable[..., Told]
@@ -172,6 +174,43 @@ async def test_a_response_over_websocket_ends_all_the_same(
 
     once_told(told)
     assert told.attributes["otel_openai.stream.outcome"] == "completed"
+
+
+@pytest.mark.parametrize("how", ["close", "leave"])
+@pytest.mark.parametrize("spoken", cases(RESPONSES))
+async def test_a_connection_is_closed_and_all_of_it_told_all_the_same(
+    talker: Api, sockets: SocketServer, telling: Telling, *, spoken: Spoken, how: str
+) -> None:
+    told = telling(capture_content="both", redact=Stopping(KeyboardInterrupt, "answer"))
+    lanes = ("a", "b")
+    sockets.script(Await(), Await(), *({**event, "stream_id": lane} for lane in lanes for event in spoken.begin))
+
+    manager = spoken.connect(talker)
+    line = Line(await settle(manager.enter()))
+    for lane in lanes:
+        await line.send({**spoken.create, "stream_id": lane})
+    await line.take(len(lanes) * len(spoken.begin))
+    leave = manager.__aexit__ if talker.is_async else manager.__exit__
+    with pytest.raises(KeyboardInterrupt):
+        await (line.close() if how == "close" else settle(leave(None, None, None)))
+
+    with pytest.raises(ConnectionClosedOK):
+        await line.recv()
+    assert [attributes_of(span)["otel_openai.stream.outcome"] for span in told.spans] == ["closed"] * 2
+    assert told.total("otel_openai.active_requests") == 0
+    assert b"Hel" not in otlp(told)
+
+
+async def test_a_transcription_ends_all_the_same(talker: Api, sockets: SocketServer, telling: Telling) -> None:
+    told = telling(response_hook=Stopping(KeyboardInterrupt))
+    sockets.script(realtime_transcription())
+
+    async with entered(REALTIME.connect(talker)) as connection:
+        with pytest.raises(KeyboardInterrupt):
+            await Line(connection).recv()
+
+    once_told(told)
+    assert usage(told) == (14, 14)
 
 
 async def test_the_thread_that_ends_what_was_dropped_goes_on(

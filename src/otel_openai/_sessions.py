@@ -8,7 +8,7 @@ import json
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
@@ -170,12 +170,13 @@ class Session:
         self._end_all(ResponseWatch.abandoned)
 
     def _end_all(self, end: Callable[[ResponseWatch], object]) -> None:
-        """End what is open."""
+        """End what is open: all of it, also where a function of the app's interrupts."""
         waiting, begun = self._responses.take_all()
-        for request in waiting:
-            request.unanswered(end)
-        for watch in begun:
-            end(watch)
+        with ExitStack() as ends:  # the last one first
+            for watch in reversed(begun):
+                ends.callback(end, watch)
+            for request in reversed(waiting):
+                ends.callback(request.unanswered, end)
 
     # What events mean.
 

@@ -44,8 +44,10 @@ class Transcriptions:
         params = {} if self._model is None else {"model": self._model}
         started = None if item is None else self._heard.pop(item, None)
         call = Call(telemetry, REALTIME_TRANSCRIPTION, self._server, params, context=self._context, started=started)
-        call.respond(event)
-        outcome = call.read(event)
-        if outcome is not None and self._session.identity is not None:
-            outcome.attributes[names.SESSION_ID] = self._session.identity
-        call.end(outcome)
+        try:
+            call.respond(event)
+        finally:
+            outcome = call.read(event)
+            if outcome is not None and self._session.identity is not None:
+                outcome.attributes[names.SESSION_ID] = self._session.identity
+            call.end(outcome)

@@ -102,12 +102,12 @@ def _connections(socket: Socket, module: Any, current: _Current) -> Iterator[tup
         opens = made(partial(_open, socket.protocol, current, f"_{manager.__name__}__"))
         yield manager, enter, opens
         yield manager, "enter", opens
-        yield manager, leave, _leave
+        yield manager, leave, _ending(_leave)
         yield connection, "send", made(_send, 1)
         yield connection, "recv", made(_recv)
         yield connection, "recv_bytes", made(_recv_bytes)
         # Newer clients define it in a base class, which the connections of other APIs have too.
-        yield next(base for base in connection.__mro__ if "close" in base.__dict__), "close", _close
+        yield next(base for base in connection.__mro__ if "close" in base.__dict__), "close", _ending(_close)
 
 
 def _lanes(module: Any) -> Iterator[tuple[type, str, Wrapper]]:
@@ -117,7 +117,7 @@ def _lanes(module: Any) -> Iterator[tuple[type, str, Wrapper]]:
         session = getattr(module, f"{prefix}ResponsesWebSocketSession", None)
         if lane is not None and session is not None:
             yield lane, "send", made(_send_in_lane, 1)
-            yield session, leave, _leave_lanes
+            yield session, leave, _ending(_leave_lanes)
 
 
 def _sync(begin: _Begin, takes: int = 0) -> Wrapper:
@@ -236,26 +236,39 @@ def _recv_bytes(connection: Any, *_: Any) -> _Observed | None:
     return session.received_bytes, session.failed
 
 
-def _close(wrapped: Any, connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _ending(tell: Callable[[Any, tuple[Any, ...], dict[str, Any]], None]) -> Wrapper:
+    def wrapper(wrapped: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            tell(owner, args, kwargs)
+        except BaseException as error:  # KeyboardInterrupt, SystemExit ... of the app's redactor or price
+            closing = wrapped(*args, **kwargs)
+            if hasattr(closing, "__await__"):
+                return _raise_when(closing, error)
+            raise
+        return wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+async def _raise_when(closed: Any, error: BaseException) -> None:
+    await closed
+    raise error
+
+
+def _close(connection: Any, _: tuple[Any, ...], __: dict[str, Any]) -> None:
     session = _session_of(connection)
     if session is not None:
         session.closed(exit_behind(sys.exc_info()[1]))
-    return wrapped(*args, **kwargs)
 
 
-def _leave(wrapped: Any, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    _left(_session_of(manager), args, kwargs)
-    return wrapped(*args, **kwargs)
-
-
-def _leave_lanes(wrapped: Any, lanes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    _left(_session_of(getattr(lanes, "connection", None)), args, kwargs)
-    return wrapped(*args, **kwargs)
-
-
-def _left(session: Session | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _leave(manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    session = _session_of(manager)
     if session is not None:
         session.closed(args[1] if len(args) > 1 else kwargs.get("exc"))
+
+
+def _leave_lanes(lanes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    _leave(getattr(lanes, "connection", None), args, kwargs)
 
 
 def _session_of(owner: Any) -> Session | None:

@@ -11,7 +11,7 @@ def is_first(*key: str) -> bool:
     mark = object()
     if _seen.setdefault(key, mark) is not mark:
         return False
-    if len(_seen) > _MAX_SEEN:
-        with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # another thread has made room
+    while len(_seen) > _MAX_SEEN:
+        with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # another thread makes room, too
             del _seen[next(iter(_seen))]
     return True

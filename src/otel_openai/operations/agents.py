@@ -141,17 +141,20 @@ class SessionObserver:
                 self._call(session.get("id"), action)
 
     def budget_reached(self, event: Any) -> None:
-        """The session has spent what it may."""
-        self.idle(event)
-        if not self._ended:
+        """The session has spent what it may, and its turn with it."""
+        if self._turn is not None:
+            session = fields(getattr(event, "session", None))
+            self._reason("budget_reached", session.get("id"), self._turn)
+        elif not self._ended:
             self._reasons.append("budget_reached")
-            self._ended = True
+        self.idle(event)
+        self._ended = True
 
     def failed(self, event: Any) -> None:
         """The session has failed, and its turn with it."""
         session = fields(getattr(event, "session", None))
-        if self._turn is not None and _is_first_end(session.get("id"), self._turn):
-            self._reasons.append(names.FINISH_ERROR)
+        if self._turn is not None:
+            self._reason(names.FINISH_ERROR, session.get("id"), self._turn)
         self.idle(event)
         self._ended = True
         self._failure = self._failure or self._error or _error_in(session) or {}
@@ -169,14 +172,15 @@ class SessionObserver:
         """A turn has ended, of the agent or of a subagent, which has a usage of its own."""
         turn = fields(getattr(event, "turn", None))
         turn_id = text(turn.get("id"))
-        is_counted = turn_id is not None and _is_first_end(turn.get("session_id"), turn_id)
-        if is_counted:
-            self._add(getattr(event, "usage", None) or turn.get("usage"))
+        session_id = turn.get("session_id")
+        usage = read_usage(getattr(event, "usage", None) or turn.get("usage"))
+        if usage and turn_id is not None and is_first("usage", text(session_id) or "", turn_id):
+            self._add(usage)
         if turn.get("subagent_id") is not None:
             return
         reason = _TURN_ENDS[event.type]
-        if is_counted and len(self._reasons) < MAX_CHOICES:
-            self._reasons.append(reason)
+        if turn_id is not None:
+            self._reason(reason, session_id, turn_id)
         self._turn_ended(turn_id)
         if reason == names.FINISH_ERROR:
             self._failure = _error_in(turn) or self._error or {}
@@ -190,8 +194,13 @@ class SessionObserver:
         self._waits_for = None
         self._ended = True
 
-    def _add(self, usage: object) -> None:
-        for name, tokens in read_usage(usage).items():
+    def _reason(self, reason: str, session_id: object, turn_id: str) -> None:
+        """Why a turn has ended: of two events that tell it, the first."""
+        if is_first("turn", text(session_id) or "", turn_id) and len(self._reasons) < MAX_CHOICES:
+            self._reasons.append(reason)
+
+    def _add(self, usage: Mapping[str, float]) -> None:
+        for name, tokens in usage.items():
             self._usage[name] = min(self._usage.get(name, 0) + tokens, MAX_INT - 1)
 
     def item(self, event: Any) -> None:
@@ -219,10 +228,6 @@ class SessionObserver:
         outcome.error = self._error if self._failure is None else self._failure
         outcome.complete = self._waits_for is not None or (self._ended and self._turn is None)
         return outcome
-
-
-def _is_first_end(session_id: object, turn_id: str) -> bool:
-    return is_first("turn", text(session_id) or "", turn_id)
 
 
 _HANDLERS = {
