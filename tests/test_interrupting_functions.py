@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import openai
 import pytest
+from openai.resources.chat.completions import Completions
 from websockets.exceptions import ConnectionClosedOK
 
+import otel_openai
 from content import CONTENT, DETAILS
 from exported import otlp
 from otel_openai import _guard
@@ -174,6 +177,21 @@ async def test_a_response_over_websocket_ends_all_the_same(
 
     once_told(told)
     assert told.attributes["otel_openai.stream.outcome"] == "completed"
+
+
+async def test_uninstrument_ends_every_stream_all_the_same(api: Api, server: ScriptedServer, telling: Telling) -> None:
+    told = telling(capture_content="both", redact=Stopping(KeyboardInterrupt, "answer"))
+    server.always(sse(*STREAM))
+    streams = [await api.stream() for _ in range(2)]
+    for stream in streams:
+        await _take_all_but_the_end(api, stream)
+
+    with pytest.raises(KeyboardInterrupt):
+        otel_openai.uninstrument()
+
+    assert [attributes_of(span)["otel_openai.stream.outcome"] for span in told.spans] == ["abandoned"] * 2
+    assert told.total("otel_openai.active_requests") == 0
+    assert type(vars(Completions)["create"]) is FunctionType
 
 
 @pytest.mark.parametrize("how", ["close", "leave"])

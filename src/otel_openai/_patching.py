@@ -60,13 +60,13 @@ def install(telemetry: Telemetry) -> None:
 
 
 def uninstall() -> None:
-    """Switch off, end the telemetry of living streams, and unwrap what nobody has wrapped over since."""
+    """Switch off, unwrap what nobody has wrapped over since, and end the telemetry of living streams."""
     _State.telemetry = None
-    reaper.end_all()
     for entry in list(_State.patched):
         if entry.owner.__dict__.get(entry.method) is entry.wrapper:
             setattr(entry.owner, entry.method, entry.original)
             _State.patched.remove(entry)
+    reaper.end_all()
 
 
 @_guard.contained("patching the openai client")

@@ -67,11 +67,12 @@ class Reaper:
         """End everything that is queued or open, here and now."""
         if threading.current_thread() is not self._thread:
             self.flush()  # it may be in the middle of an end
-        with contextlib.suppress(Empty):
-            while True:
-                _run(self._queue.get_nowait())
-        for opened in list(self._open):
-            _run(opened.abandoned)
+        with contextlib.ExitStack() as ends:  # also where a function of the app's interrupts one; the last comes first
+            for opened in list(self._open):
+                ends.callback(_run, opened.abandoned)
+            with contextlib.suppress(Empty):
+                while True:
+                    ends.callback(_run, self._queue.get_nowait())
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until everything that is queued now has been ended.
