@@ -258,3 +258,22 @@ async def test_a_url_of_a_stream_that_was_not_kept_whole_is_not_told_as_whole(
 
     [answered] = on_span(told)[OUTPUT]
     assert answered["parts"] == [{**told_as, "modality": "image"}]
+
+
+async def test_a_parameter_may_have_the_name_of_what_is_never_told(
+    api: Api, server: ScriptedServer, telling: Telling
+) -> None:
+    told = telling(capture_content="span", capture_tool_schemas=True)
+    begin, *_ = response_stream()
+    tool = {
+        "type": "function",
+        "name": "draw",
+        "parameters": {"type": "object", "properties": {"annotations": {"type": "array"}}},
+    }
+    item = {"type": "tool_search_output", "id": "tso_1", "call_id": "call_1", "status": "completed", "tools": [tool]}
+    server.reply(sse(begin, {"type": "response.output_item.done", "output_index": 0, "item": item}))
+
+    await api.drain(await api.call("responses.create", model="m", input="Hi", stream=True))
+
+    [answered] = on_span(told)[OUTPUT]
+    assert answered["parts"] == [{"type": "tool_call_response", "id": "call_1", "response": [tool]}]

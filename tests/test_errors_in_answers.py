@@ -1,6 +1,7 @@
 """Errors that come with status 200, in a body or in a stream: the app may see no exception, the telemetry tells."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -228,3 +229,17 @@ async def test_an_error_after_the_finish_is_an_error_too(api: Api, server: Scrip
     assert told.attributes["otel_openai.stream.outcome"] == "error"
     assert told.attributes["gen_ai.response.finish_reasons"] == ["stop"]
     assert told.attributes["error.type"] == "APIError"
+
+
+async def test_an_error_after_a_choice_that_ended_with_one_is_the_reason(
+    api: Api, server: ScriptedServer, telling: Callable[..., Told]
+) -> None:
+    told = telling(error_messages=True)
+    reason = {"error": {"code": "rate_limit_exceeded", "message": "Wait."}}
+    server.reply(sse(chat_chunk(delta={"content": "Hel"}), finish_chunk("error"), reason))
+
+    with pytest.raises(openai.APIError, match="Wait"):
+        await api.drain(await api.stream())
+
+    assert told.attributes["error.type"] == "rate_limit_exceeded"
+    assert told.span.status.description == "APIError, code rate_limit_exceeded: Wait."

@@ -204,7 +204,7 @@ class Call:
         problem = _errors.UNREADABLE
         try:
             problem = _errors.from_exception(error)
-            if outcome is not None and outcome.error is not None and not _errors.is_cancellation(error):
+            if outcome is not None and outcome.error is not None and not _errors.has_own_reason(error):
                 problem = _errors.from_body(outcome.error)  # what the app was told, and has raised for
             if self.http.status is None:  # else the answer had come, and the exception may tell of another request
                 self.http.read_error(error)

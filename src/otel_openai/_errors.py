@@ -203,6 +203,12 @@ def is_cancellation(error: BaseException) -> bool:
     return isinstance(error, CancelledError) or (kind.__name__ == "Cancelled" and kind.__module__ == "trio")
 
 
+def has_own_reason(error: BaseException) -> bool:
+    """True for a cancellation, and for what the client raises for an error in a stream, the last word of the server."""
+    is_from_stream = getattr(error, "status_code", None) is None  # else it is of another request
+    return is_cancellation(error) or (is_from_stream and getattr(error, "body", None) is not None)
+
+
 def billed_answer(error: BaseException) -> Any:
     """The answer that an exception of the client's own checks carries: it came, and it is billed."""
     completion = getattr(error, "completion", None)

@@ -87,5 +87,7 @@ def clipped(value: Any, room: Room, depth: int = 8) -> Any:
         return None
     if isinstance(value, list):
         return [clipped(item, room, depth - 1) for item in cast("list[Any]", value)[:_MAX_ITEMS]]
-    named = list(members(value).items())[:_MAX_ITEMS]
-    return {key: clipped(item, room, depth - 1) for key, item in named if item is not None and key not in _NEVER_TOLD}
+    told = members(value)
+    left_out = _NEVER_TOLD if isinstance(told.get("type"), str) else ()  # else these are names that the app gave
+    named = list(told.items())[:_MAX_ITEMS]
+    return {key: clipped(item, room, depth - 1) for key, item in named if item is not None and key not in left_out}
