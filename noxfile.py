@@ -13,11 +13,12 @@ nox.options.error_on_missing_interpreters = False  # a missing Python is skipped
 # Each release pulls in the HTTP library that it was made for: httpx before 3, httpx2 since. All other sessions, and
 # `make test`, run with the newest.
 CLIENTS = ("1.66.0", "1.109.1", "2.0.0", "2.54.0", "3.0.0")
-# What would say nothing new about another version: our own exporters, load, memory, and long searches.
+# What would say nothing new about another version: our own exporters, prices, processes, load, memory, long searches.
 NEWEST_ONLY = (
     "prometheus",
     "server",
     "test_backends.py",
+    "test_barrier.py",
     "test_bounds.py",
     "test_collector.py",
     "test_compose.py",
@@ -26,6 +27,8 @@ NEWEST_ONLY = (
     "test_content_everywhere.py",
     "test_content_limits.py",
     "test_content_memory.py",
+    "test_content_redaction.py",
+    "test_cost.py",
     "test_cost_table.py",
     "test_dashboards.py",
     "test_examples.py",
@@ -34,6 +37,7 @@ NEWEST_ONLY = (
     "test_memory.py",
     "test_mutated_answers.py",
     "test_mutated_websocket.py",
+    "test_process_ends.py",
     "test_prometheus_rules.py",
     "test_propagation_to_a_server.py",
     "test_real_model.py",
