@@ -331,6 +331,16 @@ class Watcher(SpanProcessor):
             pass
 
 
+class Closing:
+    """An object of the app that closes what it holds when it is collected."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __del__(self) -> None:
+        self.held.close()
+
+
 def collect_under(lock: AbstractContextManager[Any], kept: list[Any]) -> None:
     """Empty a list and run the collector while a lock is held, in a thread; it must come to an end."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from programs import settle
 from server import Gate, ScriptedServer, sse
-from streamed import CHAT, Watcher, collect_under, described, entered, one_stream_was_told
+from streamed import CHAT, Closing, Watcher, collect_under, described, entered, one_stream_was_told
 from support import Api, Told, client, collect
 
 REAPER = "otel-openai-reaper"
@@ -146,16 +146,6 @@ def a_metric_is_recorded(_: Watcher) -> Generator[None]:
 
 
 LOCKS = [a_processor_ends_a_span, an_attribute_is_set, a_metric_is_recorded]
-
-
-class Closing:
-    """An object of the app that closes what it holds when it is collected."""
-
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __del__(self) -> None:
-        self.held.close()
 
 
 async def finaliser(api: Api) -> Any:

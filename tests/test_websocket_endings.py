@@ -16,7 +16,7 @@ from server import CUT, Gate, ScriptedServer, error_reply, response_stream
 from server.realtime import realtime_error, realtime_stream
 from server.sockets import Await, Close, SocketServer
 from spoken import CREATE, REALTIME, RESPONSES, SPOKEN, Line, Spoken, cases, described
-from streamed import Watcher, collect_under, one_stream_was_told, seconds, settled
+from streamed import Closing, Watcher, collect_under, one_stream_was_told, seconds, settled
 from support import Api, Told, attributes_of, client, collect
 
 # As the server ends them.
@@ -373,13 +373,6 @@ async def test_a_dropped_connection_is_told_by_the_reaper_alone(
 async def test_a_finaliser_of_the_apps_that_closes_a_connection_is_told_by_the_reaper(
     sockets: SocketServer, told: Told, spoken: Spoken
 ) -> None:
-    class Closing:
-        def __init__(self, held: Any) -> None:
-            self.held = held
-
-        def __del__(self) -> None:
-            self.held.close()
-
     watcher = Watcher(told)
     sockets.script(*spoken.hello, Await(), *spoken.begin)
     with client("sync", sockets.base_url, websocket_base_url=sockets.websocket_base_url) as made:
@@ -393,13 +386,6 @@ async def test_a_finaliser_of_the_apps_that_closes_a_connection_is_told_by_the_r
 async def test_a_finaliser_of_the_apps_leaves_a_request_that_may_be_refused_to_the_reaper(
     sockets: SocketServer, told: Told
 ) -> None:
-    class Closing:
-        def __init__(self, held: Any) -> None:
-            self.held = held
-
-        def __del__(self) -> None:
-            self.held.close()
-
     watcher = Watcher(told)
     sockets.script(*REALTIME.hello, Await(), realtime_error("x"))
     with client("sync", sockets.base_url, websocket_base_url=sockets.websocket_base_url) as made:

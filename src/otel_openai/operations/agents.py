@@ -28,6 +28,8 @@ _AGENT_RULES: Mapping[str, Rule] = {
     "service_tier": (names.REQUEST_SERVICE_TIER, not_auto),
     "text": (names.OUTPUT_TYPE, lambda value: output_type(fields(value).get("format"))),
 }
+_SESSION_RULES: Mapping[str, Rule] = {"id": (names.CONVERSATION_ID, text)}
+_SESSION_AGENT_RULES: Mapping[str, Rule] = {"id": (names.AGENT_ID, text)}
 _TURN_ENDS = {
     "agent.session.turn.completed": "stop",
     "agent.session.turn.failed": names.FINISH_ERROR,
@@ -48,14 +50,10 @@ def _response(session: Any) -> Outcome:
     told = fields(session)
     agent = fields(told.get("agent"))
     status = told.get("status")
-    attributes: dict[str, AttributeValue] = {}
-    for name, value in ((names.CONVERSATION_ID, told.get("id")), (names.AGENT_ID, agent.get("id"))):
-        if (identity := text(value)) is not None:
-            attributes[name] = identity
     return Outcome(
         response_model=text(agent.get("model")),
         service_tier=not_auto(agent.get("service_tier")),
-        attributes=attributes,
+        attributes={**mapped(told, _SESSION_RULES), **mapped(agent, _SESSION_AGENT_RULES)},
         error=_error_in(told) or {} if status == "failed" else body_error(session, answered=status is not None),
     )
 

@@ -14,9 +14,12 @@ from otel_openai.operations._request import only_true, output_type
 from otel_openai.operations._usage import read_usage
 from otel_openai.operations.chat import body_error
 
-_RULES: Mapping[str, Rule] = {
+_RUN_RULES: Mapping[str, Rule] = {
     "assistant_id": (names.AGENT_ID, text),
     "thread_id": (names.CONVERSATION_ID, text),
+}
+_RULES: Mapping[str, Rule] = {
+    **_RUN_RULES,
     "run_id": (names.RESPONSE_ID, text),
     "temperature": (names.REQUEST_TEMPERATURE, number),
     "top_p": (names.REQUEST_TOP_P, number),
@@ -41,17 +44,13 @@ def _request(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def _response(run: Any) -> Outcome:
     told = fields(run)
     status = told.get("status")
-    attributes: dict[str, AttributeValue] = {}
-    for field, name in (("assistant_id", names.AGENT_ID), ("thread_id", names.CONVERSATION_ID)):
-        if (value := text(told.get(field))) is not None:
-            attributes[name] = value
     return Outcome(
         response_id=told.get("id"),
         response_model=text(told.get("model")),
         finish_reasons=_finish_reasons(told, status),
         usage=read_usage(told.get("usage")),
         tool_calls=_tool_calls(told) if status == "requires_action" else None,
-        attributes=attributes,
+        attributes=mapped(told, _RUN_RULES),
         error=told.get("last_error") or {} if status == "failed" else body_error(run, answered=status is not None),
     )
 
